@@ -186,6 +186,34 @@ def test_twistd_switches_to_another_user(open_directory: Path) -> None:
     pid_file.unlink()
 
 
+@pytest.mark.slow
+@as_root
+def test_a_daemon_of_another_user_reloads_a_changed_file_once_it_may_read_it(open_directory: Path) -> None:
+    base = open_directory
+    (base / "daemon").mkdir()
+    os.chown(base / "daemon", NOBODY_USER.pw_uid, NOBODY_USER.pw_gid)
+    file, log, pid_file = base / "zeroscale.toml", base / "daemon" / "zeroscale.log", base / "zeroscale.pid"
+    text = 'reload = "auto"\n' + CONFIG.format(directory=base, port=free_port(), server_port=free_port())
+    file.write_text(text)
+    file.chmod(0o600)
+    args = ["--uid", "nobody", "--pidfile", str(pid_file), "--logfile", str(log), "--rundir", str(base / "daemon")]
+    with Program(python("-c", TWISTD, *args, "zeroscale", "--config", str(file), "--info"), base) as starter:
+        assert starter.wait() == 0, starter.output
+    unreadable = f"cannot read {file}: Permission denied as user {NOBODY_USER.pw_uid}"
+    wait_until(lambda: unreadable in log.read_text(), log.read_text)
+    file.write_text('unknown_host = "answer"\n' + text)
+    wait_until(lambda: f"Not reloaded: cannot read {file}: Permission denied" in log.read_text(), log.read_text)
+    file.chmod(0o644)
+    wait_until(lambda: "Reloaded: unknown_host: changed" in log.read_text(), log.read_text)
+    file.write_text(text)
+    wait_until(lambda: log.read_text().count("Reloaded: unknown_host: changed") == 2, log.read_text)
+    pid = int(pid_file.read_text())
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), log.read_text)
+    assert "Traceback" not in log.read_text()
+    pid_file.unlink()
+
+
 def start_as_nobody(base: Path, log: Path, pid_file: Path, *words: str) -> str:
     """Start twistd as root for user nobody, and return its output; it must not start."""
     args = ["--uid", "nobody", "--pidfile", str(pid_file), "--logfile", str(log), "--rundir", str(base)]

@@ -90,6 +90,7 @@ async def test_servers_are_asked_for(scripts: Path, tmp_path: Path, harness: Ctl
     assert {"creative", "survival"} <= set(offered)
     assert "rm" not in offered
     assert await deferToThread(completed, scripts, environment, "keep-awake", "cr") == ["creative"]
+    assert await deferToThread(completed, scripts, environment, "wake", "survival", "cr") == ["creative"]
 
 
 @pytest_twisted.ensureDeferred
@@ -112,7 +113,7 @@ async def test_the_command_prints_the_script(harness: CtlHarness, scripts: Path,
 async def test_in_zsh(scripts: Path, tmp_path: Path, harness: CtlHarness) -> None:
     environment = with_our_command(tmp_path, harness)
     shutil.copy(scripts / "zsh", tmp_path / "_zeroscalectl")
-    typed = "".join(f"zeroscalectl {words}\t\n" for words in ("relo", "status surv", "wake --wa"))
+    typed = "".join(f"zeroscalectl {words}\t\n" for words in ("relo", "status surv", "wake --wa", "wake survival surv"))
 
     def complete() -> str:
         ours, theirs = os.openpty()
@@ -128,4 +129,9 @@ async def test_in_zsh(scripts: Path, tmp_path: Path, harness: CtlHarness) -> Non
         return output.decode()
 
     output = await deferToThread(complete)
-    assert re.findall(r"\nTYPED: (.*?)\r\n", output) == ["reload", "status survival", "wake --wait"], output
+    assert re.findall(r"\nTYPED: (.*?)\r\n", output) == [
+        "reload",
+        "status survival",
+        "wake --wait",
+        "wake survival survival",
+    ], output

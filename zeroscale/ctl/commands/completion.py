@@ -81,7 +81,8 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
             action.complete = complete[action.metavar]  # type: ignore[attr-defined]  # the attribute that shtab reads
         if action.metavar == "bash|zsh":
             action.choices = SHELLS
-    return str(shtab.complete(parser, shell, preamble=PREAMBLE[shell]))
+    written = str(shtab.complete(parser, shell, preamble=PREAMBLE[shell]))
+    return written.replace('"(*)::', '"*:')  # zsh: shtab's pattern for several words completes only the first one
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
