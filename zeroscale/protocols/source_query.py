@@ -1,0 +1,415 @@
+"""The Source query protocol (A2S): answers for a sleeping server, and questions to a real one. Sans-I/O.
+
+Source: docs/protocol.md, "Source query". The server half is stateless: it sends a challenge that depends on the asking
+address, and nothing longer than the question before the challenge has come back. It answers from the last real answers,
+in which only the name and the numbers of players change.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Sequence
+from enum import IntEnum
+from functools import lru_cache
+
+from msgspec import Struct
+
+from zeroscale.errors import ProtocolError
+from zeroscale.protocols.datagrams import NO_ANSWER, Answer, Challenges, DatagramReader, NextRequest, cut_text
+
+SINGLE = b"\xff\xff\xff\xff"
+SPLIT = b"\xfe\xff\xff\xff"
+INFO_TEXT = b"Source Engine Query\x00"
+
+GET_CHALLENGE, PING = 0x57, 0x69
+"""Questions of old clients; their answers are longer than they are, so that they have none here."""
+
+CHALLENGE_REPLY, INFO_REPLY, PLAYERS_REPLY, RULES_REPLY = 0x41, 0x49, 0x44, 0x45
+
+NO_RULES = bytes((RULES_REPLY, 0, 0))
+NO_CHALLENGE = b"\xff\xff\xff\xff"
+CHALLENGE_SIZE = 4
+
+MOST_CHALLENGES = 5
+"""Challenges in a row that a question is repeated for; python-a2s allows as many."""
+
+LARGEST_PACKET = 1400
+"""Bytes of a datagram of ours; Steam's limit."""
+
+PART = 1248
+"""Bytes of a part of a split answer, as Source servers send."""
+
+LARGEST_ANSWER = 1 << 16
+"""Bytes of a whole answer: the longest lists of rules have some ten thousand."""
+
+MOST_PARTS = 64
+"""Datagrams of a split answer: the bytes above, in parts of 1024."""
+
+LONGEST_NAME = 127
+"""Bytes of our text in the name: Steam's own limit for a server's name is 64, lists show about as many."""
+
+RUST = 252490
+"""The application whose players are counted in its keywords, as `cp12`: the field has 8 bits."""
+
+THE_SHIP = 2400
+WITHOUT_SIZE = (215, 240, 17550, 17700)
+"""Applications whose split answers have no size field, if their protocol is 7."""
+
+GOLDSRC_PROTOCOL, OLD_PROTOCOL = 48, 7
+
+EDF_PORT, EDF_STEAM_ID, EDF_SPECTATOR, EDF_KEYWORDS, EDF_GAME_ID = 0x80, 0x10, 0x40, 0x20, 0x01
+
+_APP_ID = struct.Struct("<H")
+_COUNTS = struct.Struct("<BBB")
+_KINDS = struct.Struct("<BBBB")
+_SHIP = struct.Struct("<BBB")
+_GAME_ID = struct.Struct("<Q")
+_PLAYER = struct.Struct("<if")
+_RUST_PLAYERS = re.compile(rb"(?<![^,])cp([0-9]{1,5})(?![^,])")
+_RUST_MAXIMUM = re.compile(rb"(?<![^,])mp([0-9]{1,5})(?![^,])")
+
+
+class Question(IntEnum):
+    """The questions, by the byte that names them."""
+
+    info = 0x54
+    players = 0x55
+    rules = 0x56
+
+
+class SourceInfo(Struct, frozen=True):
+    """What a server says of itself.
+
+    :ivar players: all players, bots too, as the engine counts them.
+    :ivar bots: how many of them are bots.
+    """
+
+    protocol: int
+    name: str
+    map: str
+    app_id: int
+    players: int
+    maximum: int
+    bots: int
+    version: str
+
+
+class SourcePlayer(Struct, frozen=True):
+    """A player, or a bot.
+
+    :ivar name: "" while it connects.
+    """
+
+    name: str
+    score: int
+    seconds: float
+
+
+class InfoReceived(Struct, frozen=True):
+    """The server is up.
+
+    :ivar raw: the whole answer, to answer with while it sleeps (`SleepingSource.info`).
+    """
+
+    info: SourceInfo
+    raw: bytes
+
+
+class PlayersReceived(Struct, frozen=True):
+    """Who is on; some servers never answer this, and some leave players out."""
+
+    players: tuple[SourcePlayer, ...]
+
+
+class RulesReceived(Struct, frozen=True):
+    """The server's settings, which only it interprets.
+
+    :ivar raw: the whole answer, to answer with while it sleeps (`SleepingSource.rules`).
+    """
+
+    raw: bytes
+
+
+Received = NextRequest | InfoReceived | PlayersReceived | RulesReceived
+
+
+class SleepingSource(Struct, frozen=True):
+    """What a sleeping server answers.
+
+    :ivar name: our text in the place of its name, cut after `LONGEST_NAME` bytes.
+    :ivar info: the last `InfoReceived.raw`; empty: there was none, and the answer has the name only.
+    :ivar rules: the last `RulesReceived.raw`; empty: there was none, and the answer has no rules.
+    """
+
+    name: str
+    info: bytes = b""
+    rules: bytes = b""
+
+
+class SourceResponder:
+    """Answers for sleeping servers.
+
+    :param key: see `Challenges`.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._challenges = Challenges(key, b"a2s")
+
+    def answer(self, datagram: bytes, client: str, now: float, sleeping: SleepingSource) -> Answer:
+        """Return the answer to one datagram.
+
+        :param client: the asking address, without its port: clients ask from several ports with one challenge.
+        :param now: see `Challenges.make`.
+        :raises ProtocolError: it is no question of this protocol.
+        """
+        kind, challenge = _read_question(datagram)
+        if kind in (GET_CHALLENGE, PING):
+            return NO_ANSWER
+        if len(challenge) == CHALLENGE_SIZE and self._challenges.accepts(challenge, client, now):
+            return Answer(_sleeping_answer(kind, sleeping), proved=True)
+        reply = SINGLE + bytes((CHALLENGE_REPLY,)) + self._challenges.make(client, now, CHALLENGE_SIZE)
+        return Answer((reply,)) if len(reply) <= len(datagram) else NO_ANSWER
+
+
+class SourceQuery:
+    """One question to a real server: send `request`, again after a while without an answer, and feed the datagrams.
+
+    :param question: what to ask.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._challenges = 0
+        self._parts = _Parts()
+        #: The datagram to send.
+        self.request = _encode_question(question, b"" if question is Question.info else NO_CHALLENGE)
+
+    def receive(self, datagram: bytes) -> Received | None:
+        """Take a datagram from the server; return the event in it. None: an incomplete split answer.
+
+        :raises ProtocolError: it is no answer to this question, or breaks a bound. Later ones may be.
+        """
+        answer = datagram[len(SINGLE) :] if datagram.startswith(SINGLE) else self._parts.add(datagram)
+        if answer is None:
+            return None
+        match answer[:1]:
+            case b"\x41":
+                self._challenges += 1
+                if self._challenges > MOST_CHALLENGES:
+                    raise ProtocolError("a server that repeats its challenge")
+                challenge = DatagramReader(answer, "a challenge", 1).take(CHALLENGE_SIZE)
+                self.request = _encode_question(self._question, challenge)
+                return NextRequest(self.request)
+            case b"\x49" if self._question is Question.info:
+                return InfoReceived(parse_info(answer), answer)
+            case b"\x44" if self._question is Question.players:
+                return PlayersReceived(parse_players(answer))
+            case b"\x45" if self._question is Question.rules:
+                return RulesReceived(answer)
+        raise ProtocolError("a datagram that is no answer to the question")
+
+
+def parse_info(raw: bytes) -> SourceInfo:
+    """Parse an answer to `Question.info`.
+
+    :param raw: the answer, from the byte that names it.
+    :raises ProtocolError: it is none. What follows its last field is ignored.
+    """
+    return _read_info(raw)[0]
+
+
+def parse_players(raw: bytes) -> tuple[SourcePlayer, ...]:
+    """Parse an answer to `Question.players`.
+
+    :param raw: the answer, from the byte that names it.
+    :raises ProtocolError: it is none. What follows the last player is ignored.
+    """
+    reader = DatagramReader(raw, "a list of players", 1)
+    players = []
+    for _ in range(reader.byte()):
+        reader.byte()  # its index, 0 in most games
+        name = reader.until(b"\x00").decode("utf-8", "replace")
+        score, seconds = reader.unpack(_PLAYER)
+        players.append(SourcePlayer(name, score, seconds))
+    return tuple(players)
+
+
+def _read_question(datagram: bytes) -> tuple[int, bytes]:
+    """Return the kind of question, and the challenge in it, empty where it has none."""
+    kind = datagram[4] if datagram.startswith(SINGLE) and len(datagram) > 4 else 0
+    rest = datagram[5:]
+    if kind == Question.info:
+        if not rest.startswith(INFO_TEXT):
+            raise ProtocolError("a Source query without its text")
+        rest = rest[len(INFO_TEXT) :]
+    elif kind not in (Question.players, Question.rules, GET_CHALLENGE, PING):
+        raise ProtocolError("a datagram that is no Source query")
+    return kind, rest[:CHALLENGE_SIZE]
+
+
+def _encode_question(question: Question, challenge: bytes) -> bytes:
+    return SINGLE + bytes((question,)) + (INFO_TEXT if question is Question.info else b"") + challenge
+
+
+class _Places(Struct, frozen=True):
+    """Where in a raw answer the values are that a sleeping server's answer changes."""
+
+    name: slice
+    players: int
+    bots: int
+    keywords: slice
+
+
+def _read_info(raw: bytes) -> tuple[SourceInfo, _Places]:
+    if raw[:1] != bytes((INFO_REPLY,)):
+        raise ProtocolError("a datagram that is no answer to a Source query")
+    reader = DatagramReader(raw, "an answer to a Source query", 1)
+    protocol = reader.byte()
+    begin = reader.position
+    name = reader.until(b"\x00")
+    name_place = slice(begin, reader.position - 1)
+    map_name = reader.until(b"\x00")
+    reader.until(b"\x00")
+    reader.until(b"\x00")
+    (app_id,) = reader.unpack(_APP_ID)
+    counts = reader.position
+    players, maximum, bots = reader.unpack(_COUNTS)
+    reader.unpack(_KINDS)
+    if app_id == THE_SHIP:
+        reader.unpack(_SHIP)
+    version = reader.until(b"\x00")
+    flags = reader.byte() if len(reader) else 0  # the oldest servers end before them
+    if flags & EDF_PORT:
+        reader.take(2)
+    if flags & EDF_STEAM_ID:
+        reader.take(8)
+    if flags & EDF_SPECTATOR:
+        reader.take(2)
+        reader.until(b"\x00")
+    begin = reader.position
+    keywords = reader.until(b"\x00") if flags & EDF_KEYWORDS else b""
+    keywords_place = slice(begin, begin + len(keywords))
+    if flags & EDF_GAME_ID:
+        app_id = reader.unpack(_GAME_ID)[0] & 0xFFFFFF or app_id
+    if app_id == RUST:
+        players = _number(_RUST_PLAYERS, keywords, players)
+        maximum = _number(_RUST_MAXIMUM, keywords, maximum)
+    info = SourceInfo(
+        protocol=protocol,
+        name=name.decode("utf-8", "replace"),
+        map=map_name.decode("utf-8", "replace"),
+        app_id=app_id,
+        players=players,
+        maximum=maximum,
+        bots=bots,
+        version=version.decode("utf-8", "replace"),
+    )
+    return info, _Places(name_place, counts, counts + 2, keywords_place)
+
+
+def _number(pattern: re.Pattern[bytes], keywords: bytes, default: int) -> int:
+    found = pattern.search(keywords)
+    return default if found is None else int(found[1])
+
+
+@lru_cache(maxsize=32)
+def _sleeping_answer(kind: int, sleeping: SleepingSource) -> tuple[bytes, ...]:
+    """Return the datagrams of an answer; they are kept, since every browser of servers asks for the same."""
+    if kind == Question.players:
+        return (SINGLE + bytes((PLAYERS_REPLY, 0)),)
+    name = cut_text(sleeping.name, LONGEST_NAME, "utf-8")
+    try:
+        info, places = _read_info(sleeping.info)
+    except ProtocolError:  # there was none yet
+        if kind == Question.rules:
+            return _split(sleeping.rules or NO_RULES, None)
+        return (SINGLE + _plain_info(name),)
+    if kind == Question.rules:
+        return _split(sleeping.rules or NO_RULES, info)
+    raw = bytearray(sleeping.info)
+    if info.app_id == RUST:
+        raw[places.keywords] = _RUST_PLAYERS.sub(b"cp0", sleeping.info[places.keywords])
+    raw[places.players] = raw[places.bots] = 0
+    raw[places.name] = name
+    return _split(bytes(raw), info)
+
+
+def _plain_info(name: bytes) -> bytes:
+    """Return an answer for a server that has never answered: its kind of game is unknown."""
+    no_numbers = _APP_ID.pack(0) + _COUNTS.pack(0, 0, 0)
+    return bytes((INFO_REPLY, 17)) + name + b"\x00\x00\x00\x00" + no_numbers + b"dl\x00\x00" + b"\x00\x00"
+
+
+def _split(raw: bytes, info: SourceInfo | None) -> tuple[bytes, ...]:
+    whole = SINGLE + raw
+    if len(whole) <= LARGEST_PACKET:
+        return (whole,)
+    parts = [whole[begin : begin + PART] for begin in range(0, len(whole), PART)]
+    return tuple(_header(info, len(parts), number) + part for number, part in enumerate(parts))
+
+
+_SOURCE = struct.Struct("<4sIBBH")
+_SOURCE_WITHOUT_SIZE = struct.Struct("<4sIBB")
+_GOLDSRC = struct.Struct("<4sIB")
+_HEADERS = (_SOURCE, _GOLDSRC, _SOURCE_WITHOUT_SIZE)
+
+
+def _header(info: SourceInfo | None, total: int, number: int) -> bytes:
+    """Return the header of one part, in the form that clients expect of the game."""
+    if info is not None and info.protocol == GOLDSRC_PROTOCOL and total <= 0x0F:
+        return _GOLDSRC.pack(SPLIT, 1, number << 4 | total)
+    if info is not None and info.protocol == OLD_PROTOCOL and info.app_id in WITHOUT_SIZE:
+        return _SOURCE_WITHOUT_SIZE.pack(SPLIT, 1, total, number)
+    return _SOURCE.pack(SPLIT, 1, total, number, PART)
+
+
+class _Parts:
+    """Puts the datagrams of a split answer together, in whatever order they come.
+
+    The three forms of their headers are told apart by the answer's own beginning, which follows the first one's header.
+    """
+
+    def __init__(self) -> None:
+        self._id = b""
+        self._parts: list[bytes] = []
+
+    def add(self, datagram: bytes) -> bytes | None:
+        """Take a datagram; return the whole answer without `SINGLE`, once it is complete."""
+        if not datagram.startswith(SPLIT) or len(datagram) <= _GOLDSRC.size:
+            raise ProtocolError("a datagram that is no answer to a Source query")
+        if datagram[7] & 0x80:
+            raise ProtocolError("a compressed answer, as of games before 2007")
+        if datagram[4:8] != self._id:
+            self._id = datagram[4:8]
+            self._parts = []
+        if datagram not in self._parts:
+            self._parts.append(datagram)
+        if len(self._parts) > MOST_PARTS or sum(map(len, self._parts)) > LARGEST_ANSWER:
+            self._parts = []
+            raise ProtocolError(f"an answer of more than {LARGEST_ANSWER} bytes or {MOST_PARTS} datagrams")
+        for header in _HEADERS:
+            whole = _joined(header, self._parts)
+            if whole is not None:
+                self._parts = []
+                return whole
+        return None
+
+
+def _joined(header: struct.Struct, parts: Sequence[bytes]) -> bytes | None:
+    """Return the whole answer without `SINGLE`, if the parts are complete with headers of this form."""
+    found: dict[int, bytes] = {}
+    for part in parts:
+        if len(part) <= header.size:
+            return None
+        total, number = (part[8] & 0x0F, part[8] >> 4) if header is _GOLDSRC else (part[8], part[9])
+        if total != len(parts) or number >= total:
+            return None
+        found[number] = part[header.size :]
+    if len(found) < len(parts):
+        return None
+    whole = b"".join(found[number] for number in range(len(parts)))
+    if whole.startswith(SINGLE):
+        return whole[len(SINGLE) :]
+    # some servers leave it out
+    return whole if header is _SOURCE and whole[0] in (INFO_REPLY, PLAYERS_REPLY, RULES_REPLY) else None
