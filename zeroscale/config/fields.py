@@ -15,9 +15,12 @@ from typing import NoReturn
 from msgspec import Struct, inspect
 
 from zeroscale.access_lists import AccessList
-from zeroscale.config import durations, triggers
+from zeroscale.config import durations, sizes, triggers
 from zeroscale.config.messages import show
 from zeroscale.config.model import HIGHEST_PORT, is_host
+
+SMALLEST_SIZE, LARGEST_SIZE = 10**6, 10**12
+"""Bytes of the sizes that are no mistake in the unit."""
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 
@@ -147,6 +150,20 @@ def _duration(given: object, base: Path) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float):
         raise ValueError
     return float(given) if abs(given) <= sys.float_info.max else -1.0
+
+
+def _size(given: object, base: Path) -> int:
+    size = given
+    if isinstance(given, str):
+        try:
+            size = sizes.bytes_of(given)
+        except ValueError:
+            raise ValueError from None
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise ValueError
+    if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+        raise ValueError("; from 1 MB to 1 TB")
+    return size
 
 
 def _network(given: object, base: Path) -> str:
@@ -317,6 +334,7 @@ _HOST = "an address, or a name of letters, digits, hyphens and dots"
 
 KINDS = {
     "duration": Kind(f"a duration: {durations.EXPECTED}", "a duration", _duration),
+    "size": Kind(sizes.EXPECTED, "a size", _size),
     "network": Kind('an address or a network, such as "192.0.2.7" or "10.0.0.0/8"', "an address or network", _network),
     "listed": Kind(
         'a player\'s name, a UUID, an address or a network, such as "192.0.2.0/24"',

@@ -49,6 +49,12 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_DURATION, extra={"kind"
 Timeout = Annotated[float, msgspec.Meta(gt=0, le=LONGEST_DURATION, extra={"kind": "duration"})]
 """A duration that leaves some time."""
 
+LongTime = Annotated[float, msgspec.Meta(gt=0, le=10 * LONGEST_DURATION, extra={"kind": "duration"})]
+"""A duration that may be some years."""
+
+Size = Annotated[int, msgspec.Meta(extra={"kind": "size"})]
+"""The size of a file in bytes; people also write "100MB"."""
+
 PerMinute = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 """A rate: a bucket of this many tokens, filled again within a minute."""
 
@@ -608,6 +614,31 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
 
 
+class HistoryConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The history of each server, which `zeroscalectl history` and `stats` show."""
+
+    enabled: Annotated[
+        bool,
+        key(
+            "keep a history of wakes, sessions, stops and refused logins (docs/history.md)",
+            group=PROXY,
+            option="history",
+        ),
+    ] = True
+    addresses: Annotated[
+        bool | None, key("write players' IP addresses to the history", default="as `addresses` of `[log]`")
+    ] = None
+    keep: Annotated[LongTime, key("how long entries are kept", default="400d")] = 400 * 86400.0
+    max_size: Annotated[
+        Size,
+        key(
+            "size of each server's file at most; the oldest entries are deleted",
+            details='`"100MB"`, `"64MiB"`, or a number of bytes, from 1 MB on',
+            default="100MB",
+        ),
+    ] = 100_000_000
+
+
 class DiscoveryConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Discovery of servers by their labels or annotations."""
 
@@ -676,6 +707,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     control: Annotated[ControlConfig, key("`[control]`")] = ControlConfig()
     metrics: Annotated[MetricsConfig, key("`[metrics]`")] = MetricsConfig()
     log: Annotated[LogConfig, key("`[log]`")] = LogConfig()
+    history: Annotated[HistoryConfig, key("`[history]`")] = HistoryConfig()
     discovery: Annotated[DiscoveryConfig, key("`[discovery]`")] = DiscoveryConfig()
 
 
