@@ -106,6 +106,13 @@ RULES = [
         never=("twisted",),
     ),
     Rule(
+        ("history",),
+        ("errors", "events", "status", "system.files"),
+        outside=("msgspec",),
+        never=("twisted",),
+    ),
+    Rule(("history.journal", "history.values"), ("events", "status"), never=(*PURE, "logging")),
+    Rule(
         ("probes",),
         (
             "characters",
@@ -214,6 +221,7 @@ RULES = [
             "config",
             "control.protocol",
             "control.socket_path",
+            "history",
             "minecraft",
             "protocols",
         ),
@@ -230,6 +238,7 @@ RULES = [
             "config",
             "control",
             "frontend",
+            "history",
             "lifecycle",
             "minecraft",
             "plugins",
@@ -303,6 +312,7 @@ WITHOUT_A_TEST_FILE = {
     "status": "values only",
     "events": "values only",
     "reports": "values only",
+    "history.values": "values only",
     "version": "one constant",
     "characters": "constants only",
     "reactor": "a type only",
