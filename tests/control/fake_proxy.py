@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from zeroscale.errors import ControlError
+from zeroscale.history.values import HistoryPage, HistoryStats
 from zeroscale.reports import PlayerReport, ProxyReport, RelayReport, ServerReport, ServerStats
 from zeroscale.status import Status
 
@@ -115,6 +117,9 @@ class FakeProxy:
         self.changes: list[str] | Exception = []
         self.observers: list[Callable[[str], None]] = []
         self.uptime = 3600.0
+        self.asked: list[tuple[object, ...]] = []
+        self.page = HistoryPage(())
+        self.sums: list[HistoryStats] = []
 
     def add(self, name: str) -> None:
         self.servers[name] = FakeServer(name)
@@ -133,6 +138,14 @@ class FakeProxy:
         if isinstance(self.changes, Exception):
             raise self.changes
         return succeed(self.changes)
+
+    def history(self, names: Sequence[str], seconds: float, limit: int) -> Deferred[msgspec.Raw]:
+        self.asked.append(("history", tuple(names), seconds, limit))
+        return succeed(msgspec.Raw(msgspec.json.encode(self.page)))
+
+    def history_stats(self, names: Sequence[str], seconds: float) -> Deferred[msgspec.Raw]:
+        self.asked.append(("stats", tuple(names), seconds))
+        return succeed(msgspec.Raw(msgspec.json.encode(self.sums)))
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
         self.observers.append(changed)

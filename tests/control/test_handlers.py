@@ -258,6 +258,21 @@ def test_logs() -> None:
     assert Harness("a").result(protocol.LogsRequest(**head())) == {"lines": ["first", "second"], "skipped": 0}
 
 
+def test_the_history_of_one_server_or_of_all() -> None:
+    harness = Harness("b", "a")
+    page = harness.result(protocol.HistoryRequest(**head(server="b", seconds=60.0, limit=5)))
+    assert bytes(page) == b'{"entries":[]}'
+    harness.result(protocol.HistoryRequest(**head(seconds=60.0, limit=5)))
+    harness.result(protocol.StatsRequest(**head(seconds=9.0)))
+    assert harness.proxy.asked == [
+        ("history", ("b",), 60.0, 5),
+        ("history", ("a", "b"), 60.0, 5),
+        ("stats", ("a", "b"), 9.0),
+    ]
+    with pytest.raises(RequestError, match="there is no server 'c'"):
+        harness.result(protocol.StatsRequest(**head(server="c", seconds=9.0)))
+
+
 def test_following_logs() -> None:
     harness = Harness("a")
     server = harness.proxy.servers["a"]

@@ -51,6 +51,8 @@ def request(command: str, **fields: object) -> bytes:
         (request("reload"), protocol.ReloadRequest(version=1, id=7)),
         (request("logs", follow=True), protocol.LogsRequest(version=1, id=7, follow=True)),
         (request("console", line="say hi"), protocol.ConsoleRequest(version=1, id=7, line="say hi")),
+        (request("history", seconds=60, limit=5), protocol.HistoryRequest(version=1, id=7, seconds=60.0, limit=5)),
+        (request("stats", server="a", seconds=60), protocol.StatsRequest(version=1, id=7, server="a", seconds=60.0)),
         (b'{"command": "reload", "id": "mine", "version": 1}', protocol.ReloadRequest(version=1, id="mine")),
     ],
 )
@@ -185,6 +187,8 @@ def test_requests_as_clients_encode_them() -> None:
         ("logs", {"follow": True}, True, False),
         ("wake", {}, False, True),
         ("wake", {"wait": True}, True, True),
+        ("history", {"seconds": 1, "limit": 1}, False, False),
+        ("stats", {"seconds": 1}, False, False),
         ("reload", {}, False, True),
         ("console", {"line": "x"}, False, True),
     ],

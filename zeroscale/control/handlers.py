@@ -126,6 +126,10 @@ class CommandHandler:
                 return await self._status(request, send)
             case protocol.WakeRequest():
                 return await self._wake(request, send, operator)
+            case protocol.HistoryRequest():
+                return await self._proxy.history(self._names(request.server), request.seconds, request.limit)
+            case protocol.StatsRequest():
+                return await self._proxy.history_stats(self._names(request.server), request.seconds)
             case protocol.ReloadRequest():
                 return {"changes": list(await self._proxy.reload())}
             case protocol.LogsRequest():
@@ -218,6 +222,10 @@ class CommandHandler:
             return report
         server = self._server(name)
         return replace(report, servers=tuple(each for each in report.servers if each.name == server.name))
+
+    def _names(self, name: str | None) -> list[str]:
+        """Return the name of one server, or the names of all."""
+        return sorted(self._proxy.servers) if name is None else [self._server(name).name]
 
     def _server(self, name: str | None) -> ServerControl:
         servers = self._proxy.servers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
 from twisted.internet.defer import Deferred
 
 from zeroscale.reports import ProxyReport, ServerReport
@@ -106,6 +107,21 @@ class ProxyControl(Protocol):
         :returns: the changes, one line each; fails with `ConfigError`, with one line for each mistake: then nothing
             has changed.
         """
+        ...
+
+    def history(self, names: Sequence[str], seconds: float, limit: int) -> Deferred[msgspec.Raw]:
+        """Read the newest entries of the history; this does not block.
+
+        :param names: the servers.
+        :param seconds: how far to look back.
+        :param limit: the most entries.
+        :returns: fires with an encoded `history.values.HistoryPage`; fails with `ControlError`.
+        :raises ControlError: no history is kept.
+        """
+        ...
+
+    def history_stats(self, names: Sequence[str], seconds: float) -> Deferred[msgspec.Raw]:
+        """Read the sums of the history, as an encoded list of `history.values.HistoryStats`; see `history`."""
         ...
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:

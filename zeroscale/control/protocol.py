@@ -29,6 +29,9 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 8
 """Nested arrays and objects in a request; a valid one has one level."""
 
+MAX_ENTRIES = 10_000
+"""Entries of the history in one response: of 150 bytes each, or of 2 KB for a failure with a server's last output."""
+
 Code = Literal[
     "malformed",
     "version",
@@ -45,6 +48,7 @@ Code = Literal[
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**53)] | Annotated[str, msgspec.Meta(max_length=64)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
+LookBack = Annotated[float, msgspec.Meta(gt=0, le=10 * 366 * 86400)]
 
 
 class RequestError(ControlError):
@@ -153,6 +157,26 @@ class ConsoleRequest(ServerRequest, frozen=True, kw_only=True, tag="console"):
     line: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"\A[^\x00\r\n]*\Z")]
 
 
+class HistoryRequest(ServerRequest, frozen=True, kw_only=True, tag="history"):
+    """Return the latest entries of the history, of all servers if none is named.
+
+    :ivar seconds: how far to look back.
+    :ivar limit: the most entries; the newest ones are returned.
+    """
+
+    seconds: LookBack
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ENTRIES)]
+
+
+class StatsRequest(ServerRequest, frozen=True, kw_only=True, tag="stats"):
+    """Return the sums of the history, of all servers if none is named.
+
+    :ivar seconds: how far to look back.
+    """
+
+    seconds: LookBack
+
+
 AnyRequest = (
     StatusRequest
     | WakeRequest
@@ -163,6 +187,8 @@ AnyRequest = (
     | ReloadRequest
     | LogsRequest
     | ConsoleRequest
+    | HistoryRequest
+    | StatsRequest
 )
 COMMANDS: tuple[str, ...] = tuple(
     str(each.__struct_config__.tag)
@@ -176,6 +202,8 @@ COMMANDS: tuple[str, ...] = tuple(
         ReloadRequest,
         LogsRequest,
         ConsoleRequest,
+        HistoryRequest,
+        StatsRequest,
     )
 )
 
@@ -190,7 +218,7 @@ def is_stream(request: AnyRequest) -> bool:
 
 def changes_state(request: AnyRequest) -> bool:
     """Return whether the request changes anything, as opposed to reading."""
-    return not isinstance(request, StatusRequest | LogsRequest)
+    return not isinstance(request, StatusRequest | LogsRequest | HistoryRequest | StatsRequest)
 
 
 class ErrorBody(msgspec.Struct, frozen=True):

@@ -61,6 +61,7 @@ class ManagedServer:
     :ivar lifecycle: the state machine of the server.
     :ivar backend: the server as the frontend sees it.
     :ivar stop_planner: plans stops of which the players are warned.
+    :ivar added_at: since when zeroscale has looked after it, by the monotonic clock.
     :ivar restart_pending: a part of `config` takes effect only once the running server has stopped.
     :ivar on_replaced: called when that part has taken effect.
     """
@@ -70,6 +71,7 @@ class ManagedServer:
         self.proxy_config = proxy_config
         self.restart_pending = False
         self.on_replaced: Callable[[], None] = _do_nothing
+        self.added_at = reactor.seconds()
         self._reactor = reactor
         self._setup = setup = PluginSetup(config, proxy_config, reactor)
         directory = self._directory = server_directory(proxy_config.state_directory, config.name)

@@ -40,6 +40,7 @@ class ServerManager:
     :param run_exclusive: schedules later changes. All methods that change servers must be called exclusively, too.
     :raises ZeroscaleError: a server's configuration cannot be used; the message names what to change.
     :ivar servers: the servers of the configuration, by name.
+    :ivar on_released: called with the name of a server that was removed and has stopped, before its locks are released.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ServerManager:
         self._writer = FileWriter()
         self._draining: dict[ManagedServer, Deferred[None]] = {}
         self._blocked: frozenset[str] = frozenset()
+        self.on_released: Callable[[str], None] = _do_nothing
         self._event_observers: list[Callable[[ServerEvent], None]] = []
         self.servers: dict[str, ManagedServer] = {}
         for server_config in config.servers:
@@ -76,6 +78,10 @@ class ServerManager:
     def snapshots(self) -> Sequence[ServerSnapshot]:
         """Return the current state of all servers, including draining ones."""
         return [server.lifecycle.view for server in (*self.servers.values(), *self._draining)]
+
+    def find(self, name: str) -> ManagedServer | None:
+        """Return the server of this name, also a draining one; None: there is none."""
+        return self.servers.get(name) or next((each for each in self._draining if each.name == name), None)
 
     def exclusive_use(self) -> ExclusiveUse:
         """Return what the servers have that others cannot have as well."""
@@ -208,6 +214,7 @@ class ServerManager:
         stopped = self._draining[server] = server.retire()
 
         def drained(_: None) -> None:
+            self.on_released(server.name)
             del self._draining[server]
             server.release_locks()
             self._retry_blocked()
@@ -254,6 +261,10 @@ class ServerManager:
 async def _adopt(servers: Iterable[ManagedServer]) -> None:
     """Take over running servers, all at the same time: a container engine that does not answer delays each of them."""
     await gatherResults([Deferred.fromCoroutine(server.open()) for server in servers])
+
+
+def _do_nothing(_: str) -> None:
+    pass
 
 
 def _log_bug(failure: Failure) -> None:

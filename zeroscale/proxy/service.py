@@ -18,7 +18,7 @@ from zeroscale.config.messages import Mistakes
 from zeroscale.config.model import Config, LimitsConfig
 from zeroscale.control import socket_path
 from zeroscale.control.server import ControlServer
-from zeroscale.errors import ConfigError, ZeroscaleError
+from zeroscale.errors import ConfigError, ControlError, ZeroscaleError
 from zeroscale.events import ServerEvent
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import EvictableConnection, FrontendContext
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from zeroscale.control.metrics_http import MetricsServer
     from zeroscale.proxy.config_watch import ConfigWatch
     from zeroscale.proxy.discovery import ServerDiscovery
+    from zeroscale.proxy.event_history import EventHistory
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ DRAIN_TIMEOUT = 5.0
 MAX_LISTED_PORTS = 10
 """Ports listed in one log line at most."""
 
-RESTART_FIELDS = ("state_directory", "relay", "umask", "limits", "control", "metrics", "log", "discovery")
+RESTART_FIELDS = ("state_directory", "relay", "umask", "limits", "control", "metrics", "log", "history", "discovery")
 """Fields of the proxy's configuration that cannot be changed while it runs."""
 
 
@@ -135,8 +136,13 @@ class ProxyService:
         self._notifier = ServiceNotifier(
             reactor, service_manager_environment(), self._manager.snapshots, self._relays.heartbeat
         )
+        self._history: EventHistory | None = None
+        if config.history.enabled:
+            self.add_event_observer(lambda event: self._event_history().record(event))
+            self._manager.on_released = lambda name: self._event_history().close_server(name)
         self._change_lock = DeferredLock()
         self._relaying = False
+        self._has_locks = False
         self._stopping = False
         self._control = _control_server(self, config, reactor, file)
         self._metrics = _metrics_server(self, config, reactor)
@@ -176,6 +182,7 @@ class ProxyService:
         self._relays.start()
         self._relaying = True
         self._manager.take_locks()
+        self._has_locks = True
         if self._control is not None:
             await self._control.start()
         if self._metrics is not None:
@@ -205,6 +212,8 @@ class ProxyService:
         if self._relaying:
             all_left = all(server.config.on_exit == "leave" for server in self._manager.servers.values())
             await self._relays.stop(0.0 if all_left else DRAIN_TIMEOUT)
+        if self._has_locks and self._first_config.history.enabled:
+            self._event_history().close(list(self._manager.servers))
         self._manager.release_locks()
         if self._metrics is not None:
             await self._metrics.stop()
@@ -255,6 +264,27 @@ class ProxyService:
         reactor's time; a callback that raises is logged, and disturbs no other.
         """
         self._manager.add_event_observer(callback)
+
+    def history(self, names: Sequence[str], seconds: float, limit: int) -> Deferred[msgspec.Raw]:
+        """See `ProxyControl.history`."""
+        return self._event_history().entries(names, seconds, limit)
+
+    def history_stats(self, names: Sequence[str], seconds: float) -> Deferred[msgspec.Raw]:
+        """See `ProxyControl.history_stats`."""
+        return self._event_history().stats(names, seconds)
+
+    def _event_history(self) -> EventHistory:
+        """Return the history; it is made when it is first needed.
+
+        :raises ControlError: it is disabled.
+        """
+        if self._history is None:
+            if not self._first_config.history.enabled:
+                raise ControlError("no history is kept: the configuration has history.enabled = false")
+            from zeroscale.proxy.event_history import EventHistory
+
+            self._history = EventHistory(self._first_config, self._reactor, self._manager.find)
+        return self._history
 
     def reload(self) -> Deferred[Sequence[str]]:
         """See `ProxyControl.reload`."""
