@@ -37,7 +37,7 @@ def test_a_mistake_is_exit_code_2(words: list[str], capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("words", "near"),
     [
-        (["statsu"], "; did you mean status?"),
+        (["statsus"], "; did you mean status?"),
         (["keep_awake", "mc"], "; did you mean keep-awake?"),
         (["wake", "--timeot", "3", "mc"], "; did you mean --timeout?"),
         (["ping", "--jsno", "localhost"], "; did you mean --json?"),

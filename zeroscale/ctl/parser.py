@@ -14,19 +14,36 @@ from zeroscale.ctl.commands import (
     completion,
     console,
     example,
+    history,
     init,
     join,
     logs,
     overrides,
     ping,
     reload,
+    stats,
     status,
     wake,
 )
 from zeroscale.errors import suggest
 from zeroscale.version import VERSION
 
-COMMANDS = (status, wake, overrides, reload, logs, console, ping, join, check, init, example, completion)
+COMMANDS = (
+    status,
+    history,
+    stats,
+    wake,
+    overrides,
+    reload,
+    logs,
+    console,
+    ping,
+    join,
+    check,
+    init,
+    example,
+    completion,
+)
 EPILOG = f"""\
 exit codes:
   {exit_codes.DONE:<4} done; the server answered; the player was let in

@@ -60,7 +60,7 @@ needs_bash = pytest.mark.skipif(bash is None, reason="no bash here")
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["sta"], ["status"]),
+        (["sta"], ["stats", "status"]),
         (["re"], ["release", "reload"]),
         (["status", "--j"], ["--json"]),
         (["wake", "--"], ["--all", "--force", "--help", "--socket", "--wait"]),
