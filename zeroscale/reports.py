@@ -82,6 +82,21 @@ class LastEvent(Struct, frozen=True, kw_only=True):
     pause: bool = False
 
 
+class PlannedStopReport(Struct, frozen=True, kw_only=True):
+    """A stop, or a restart, at a time to come.
+
+    :ivar seconds: time until then.
+    :ivar kind: why, in one word: `operator`, `schedule` or `restart`.
+    :ivar operator: the account of the operator who has planned it; "": none has, or it is not known.
+    :ivar detail: the rest, in words.
+    """
+
+    seconds: float
+    kind: str
+    operator: str = ""
+    detail: str = ""
+
+
 class ServerStats(Struct, frozen=True, kw_only=True):
     """Counts of one server since the proxy started.
 
@@ -127,6 +142,7 @@ class ServerReport(Struct, frozen=True, kw_only=True):
     :ivar awake: why it does not sleep, the reason that counts first; (): it sleeps, or is about to.
     :ivar last_wake: its last wake, also before zeroscale was restarted; None: not known.
     :ivar last_stop: its last stop, pause or crash, likewise.
+    :ivar planned_stops: its planned stops, the first one first; restarts only while it runs.
     :ivar idle_in: time until it is checked whether it is idle; None: players are on it, or it does not run.
     :ivar keep_awake_reason: why it is kept running even when idle; None: it is not.
     :ivar lockout: the text for players during a lockout; None: there is none.
@@ -153,6 +169,7 @@ class ServerReport(Struct, frozen=True, kw_only=True):
     awake: tuple[AwakeReason, ...] = ()
     last_wake: LastEvent | None = None
     last_stop: LastEvent | None = None
+    planned_stops: tuple[PlannedStopReport, ...] = ()
     idle_in: float | None = None
     keep_awake_reason: str | None = None
     lockout: str | None = None

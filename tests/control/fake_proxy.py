@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from zeroscale.errors import ControlError
 from zeroscale.history.values import HistoryPage, HistoryStats
-from zeroscale.reports import PlayerReport, ProxyReport, RelayReport, ServerReport, ServerStats
+from zeroscale.reports import PlannedStopReport, PlayerReport, ProxyReport, RelayReport, ServerReport, ServerStats
 from zeroscale.status import Status
 
 NOTHING_COUNTED = ServerStats(
@@ -52,6 +52,7 @@ class FakeServer:
         self.players: tuple[PlayerReport, ...] = ()
         self.answer: str | None = None
         self.fields: dict[str, object] = {}
+        self.restarts: tuple[PlannedStopReport, ...] = ()
 
     def report(self) -> ServerReport:
         fields: dict[str, object] = {"status_age": 60.0, "players": self.players, "estimate": 20.0, **self.fields}
@@ -71,6 +72,15 @@ class FakeServer:
         self.operators.append(operator)
         self._ask("sleep now" if now else "sleep")
         self.status = Status.stopping
+
+    def plan_stop(self, *, after: float | None = None, at: str | None = None, operator: str = "") -> None:
+        self.operators.append(operator)
+        self._ask(f"stop at {at}" if at else f"stop in {after}")
+        self.fields["planned_stops"] = (PlannedStopReport(seconds=after or 3600.0, kind="operator", operator="max"),)
+
+    def cancel_stop(self) -> None:
+        self._ask("cancel")
+        self.fields["planned_stops"] = self.restarts
 
     def keep_awake(self, seconds: float | None, *, operator: str = "") -> None:
         self.operators.append(operator)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from control.fake_proxy import FakeProxy, FakeServer
 from msgspec.structs import replace
 
-from zeroscale.ctl.report_format import card, show, table, visible_state
-from zeroscale.reports import PlayerReport, ProxyReport, ServerReport
+from zeroscale.ctl.report_format import card, planned_text, show, table, visible_state
+from zeroscale.reports import PlannedStopReport, PlayerReport, ProxyReport, ServerReport
 from zeroscale.status import Status
 
 
@@ -46,6 +46,22 @@ def test_a_card_shows_all_facts() -> None:
         "  Last error   2 h ago: exit code 1",
         "  Relayed      2.0 KiB to the server, 3.0 MiB to clients",
     ]
+
+
+def test_planned_stops() -> None:
+    server = running(
+        planned_stops=(
+            PlannedStopReport(seconds=600.0, kind="operator", operator="max"),
+            PlannedStopReport(seconds=3600.0, kind="restart", detail="scheduled restart (0 5 * * *)"),
+            PlannedStopReport(seconds=7200.0, kind="schedule", detail="schedule daily 01:00-07:00"),
+        )
+    )
+    lines = list(card(server, False))
+    assert "  Planned      it is stopped in 10 min, by operator max" in lines
+    assert "  Planned      it is restarted in 1 h: scheduled restart (0 5 * * *)" in lines
+    assert "  Planned      it is stopped in 2 h: schedule daily 01:00-07:00" in lines
+    assert planned_text(PlannedStopReport(seconds=5.0, kind="operator")) == "it is stopped in 5 s, by operator"
+    assert visible_state(proxy(server)) != visible_state(proxy(running()))
 
 
 def test_a_server_without_players() -> None:

@@ -187,6 +187,39 @@ async def test_players_are_warned_of_a_planned_stop(world: World, command: str |
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_operator_plans_a_stop_and_cancels_it(world: World) -> None:
+    server = await world.start()
+    with pytest.raises(ControlError, match="no stop of one is planned"):
+        server.cancel_stop()
+    server.plan_stop(after=600.0, operator="max")
+    [stop] = server.report().planned_stops
+    assert (stop.kind, stop.operator) == ("operator", "max") and 590 < stop.seconds <= 600
+    server.plan_stop(at="00:00", operator="max")
+    [stop] = server.report().planned_stops
+    assert 0 < stop.seconds <= 90000
+    server.cancel_stop()
+    assert server.report().planned_stops == ()
+    server.plan_stop(after=600.0)
+    server.release()
+    assert server.report().planned_stops == ()
+    await server.wake()
+    server.plan_stop(after=0.1, operator="max")
+    await until(lambda: status(server) is Status.stopped)
+    last = server.report().last_stop
+    assert last is not None and (last.kind, last.operator) == ("operator", "max")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_planned_stop_survives_a_restart_of_zeroscale(world: World) -> None:
+    server = await world.start()
+    server.plan_stop(after=600.0, operator="max")
+    await world.proxies.pop().stop()
+    server = await world.start()
+    [stop] = server.report().planned_stops
+    assert (stop.kind, stop.operator) == ("operator", "max") and 500 < stop.seconds <= 600
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_busy_command_keeps_an_idle_server_running(world: World) -> None:
     busy = world.directory / "busy"
     busy.touch()

@@ -68,6 +68,11 @@ class Harness(LifecycleHarness):
         self.stops.plan(PlannedStop(self.now() + seconds, OPERATOR, "put to sleep"))
 
     @property
+    def times(self) -> list[float]:
+        """When stops are planned."""
+        return [stop.at for stop in self.stops.all]
+
+    @property
     def causes(self) -> list[Cause]:
         return [event.cause for event in self.happened if isinstance(event, Stopping)]
 
@@ -76,7 +81,7 @@ def test_players_are_warned_of_an_operators_stop_and_then_it_comes() -> None:
     harness = Harness()
     harness.join()
     harness.plan(1800.0)
-    assert harness.stops.first == PlannedStop(START + 1800.0, OPERATOR, "put to sleep")
+    assert harness.stops.all == [PlannedStop(START + 1800.0, OPERATOR, "put to sleep")]
     harness.pass_time(1799.0)
     assert harness.said == [(1200.0, "stop in 600"), (1500.0, "stop in 300"), (1740.0, "stop in 60")]
     assert harness.status() is Status.running
@@ -215,7 +220,7 @@ def test_without_warnings_a_schedule_stops_it_at_once() -> None:
 def test_a_schedule_does_not_plan_a_stop_of_a_server_that_does_not_run() -> None:
     harness = Harness(running=False)
     harness.stops.stop_with_warnings(SCHEDULE, "asleep until 6")
-    assert harness.stops.first is None
+    assert harness.stops.all == []
 
 
 def test_players_who_wait_for_a_server_that_a_schedule_stops_read_why() -> None:
@@ -232,7 +237,7 @@ def test_players_who_wait_for_a_server_that_a_schedule_stops_read_why() -> None:
 def test_a_server_is_restarted_and_its_players_are_warned_before() -> None:
     harness = Harness(restart="0 5 * * *")
     harness.join()
-    assert harness.stops.first is not None and harness.stops.first.at == START + AT_FIVE
+    assert harness.times == [START + AT_FIVE]
     harness.pass_time(AT_FIVE - 1)
     assert harness.said == [
         (AT_FIVE - 600.0, "restart in 600"),
@@ -246,10 +251,10 @@ def test_a_server_is_restarted_and_its_players_are_warned_before() -> None:
     assert harness.status() is Status.starting
     harness.become_ready()
     assert len(waiting) == 1 and not isinstance(waiting[0], str)
-    restart = Cause(CauseKind.restart, detail="restart 0 5 * * *")
+    restart = Cause(CauseKind.restart, detail="scheduled restart (0 5 * * *)")
     assert harness.causes == [restart]
     assert [event.cause for event in harness.happened if isinstance(event, Woken)][1:] == [restart]
-    assert harness.stops.first is not None and harness.stops.first.at == START + AT_FIVE + 86400
+    assert harness.times == [START + AT_FIVE + 86400]
 
 
 def test_an_empty_server_is_restarted_at_its_time() -> None:
@@ -276,7 +281,7 @@ def test_a_server_that_does_not_run_is_not_restarted(state: Status) -> None:
     calls = len(harness.plugin.calls)
     harness.pass_time(AT_FIVE + 1)
     assert (harness.status(), len(harness.plugin.calls)) == (state, calls)
-    assert harness.stops.first is None
+    assert harness.stops.all == []
 
 
 def test_no_timer_runs_while_the_server_does_not() -> None:
@@ -311,7 +316,7 @@ def test_a_start_that_fails_after_a_restart_is_an_ordinary_failure() -> None:
     harness.pass_time(AT_FIVE)
     harness.start_fails = PluginError("no disk")
     harness.plugin.exit()
-    assert (harness.status(), harness.stops.first) == (Status.failed, None)
+    assert (harness.status(), harness.times) == (Status.failed, [])
 
 
 def test_a_restart_is_missed_by_a_machine_that_sleeps() -> None:
@@ -320,7 +325,7 @@ def test_a_restart_is_missed_by_a_machine_that_sleeps() -> None:
     harness.skew = 1800.0 + LATEST
     harness.pass_time(60.0)
     assert harness.status() is Status.running
-    assert harness.stops.first is not None and harness.stops.first.at == START + AT_FIVE + 86400
+    assert harness.times == [START + AT_FIVE + 86400]
     harness.skew = 0.0  # the clock was wrong, and is set back
     harness.pass_time(AT_FIVE)
     assert harness.status() is Status.running, "it is not made up for, nor done twice"
@@ -345,7 +350,7 @@ def test_the_next_restart_can_be_cancelled() -> None:
     harness.running()
     harness.pass_time(60.0)
     assert harness.status() is Status.running
-    assert harness.stops.first is not None and harness.stops.first.at == START + AT_FIVE + 86400
+    assert harness.times == [START + AT_FIVE + 86400]
 
 
 def test_the_stop_that_comes_first_counts() -> None:
@@ -375,7 +380,7 @@ def test_one_that_is_over_before_the_server_wakes_is_left_out() -> None:
     harness.pass_time(601.0)
     harness.running()
     harness.pass_time(100.0)
-    assert (harness.status(), harness.stops.first) == (Status.running, None)
+    assert (harness.status(), harness.times) == (Status.running, [])
 
 
 def test_another_configuration_takes_effect_at_once() -> None:

@@ -8,10 +8,12 @@ import pytest
 from harness import FakeReactor, proxy_config, stub_config
 from msgspec.structs import replace
 
+from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.proxy.managed_server import ManagedServer
+from zeroscale.proxy.planned_stops import PlannedStop
 from zeroscale.proxy.server_report import server_report
-from zeroscale.reports import LastEvent
+from zeroscale.reports import LastEvent, PlannedStopReport
 from zeroscale.state.last_events import CausedEvent, LastEvents
 from zeroscale.status import Status
 from zeroscale.system.background_file import FileWriter
@@ -42,6 +44,17 @@ def test_reasons_and_waiting_players(server: ManagedServer) -> None:
         "Back at eight.",
     )
     assert report.waiting == ()
+
+
+def test_planned_stops(server: ManagedServer) -> None:
+    stats = StatsRecorder(Status.stopped, 0.0).snapshot(30.0)
+    cause = Cause(CauseKind.operator, operator="max")
+    stops = [PlannedStop(4600.0, cause, ""), PlannedStop(3999.0, replace(cause, detail="late"), "")]
+    report = server_report(server.lifecycle, server.config, stats, LastEvents(), 30.0, 4000.0, planned_stops=stops)
+    assert report.planned_stops == (
+        PlannedStopReport(seconds=600.0, kind="operator", operator="max"),
+        PlannedStopReport(seconds=0.0, kind="operator", operator="max", detail="late"),
+    )
 
 
 def test_where_it_listens_and_what_happened_last(server: ManagedServer) -> None:

@@ -21,24 +21,47 @@ START = datetime(2026, 6, 1, 4, 0, tzinfo=BERLIN).timestamp()
 SCHEDULE = Cause(CauseKind.schedule)
 
 
+class Note:
+    """What is remembered of the operator's plan."""
+
+    def __init__(self, stop_at: float | None = None, stop_by: str = "") -> None:
+        self.stop_at = stop_at
+        self.stop_by = stop_by
+
+    def note_stop(self, at: float | None, operator: str = "") -> None:
+        self.stop_at, self.stop_by = at, operator
+
+
 class Harness(LifecycleHarness):
     """A lifecycle, and where its stops are planned."""
 
-    def __init__(self, directory: Path, **values: Any) -> None:
+    def __init__(self, directory: Path, note: Note | None = None, **values: Any) -> None:
         super().__init__(idle=1e6)
         self.line: str | None = "say it"
+        self.note = note or Note()
+        self.changes = 0
         self.config = stub_config("test", 1, 2, directory, timezone="Europe/Berlin", **values)
         self.running()
         self.planner = StopPlanner(
-            self.config, self.lifecycle, self.clock, self.now, lambda seconds, restart: self.line, lambda: None
+            self.config,
+            self.lifecycle,
+            self.clock,
+            self.now,
+            self.note,
+            lambda seconds, restart: self.line,
+            self.changed,
         )
+
+    def changed(self) -> None:
+        self.changes += 1
 
     def now(self) -> float:
         return START + self.clock.seconds()
 
-    def first_at(self) -> float | None:
-        """When the first stop is planned."""
-        return None if self.planner.first is None else self.planner.first.at
+    @property
+    def times(self) -> list[float]:
+        """When stops are planned."""
+        return [stop.at for stop in self.planner.planned]
 
     @property
     def sent(self) -> list[str]:
@@ -46,16 +69,16 @@ class Harness(LifecycleHarness):
 
 
 def test_restarts_are_planned_in_the_servers_time_zone(tmp_path: Path) -> None:
-    assert Harness(tmp_path, restart="0 5 * * *").first_at() == START + 3600
+    assert Harness(tmp_path, restart="0 5 * * *").times == [START + 3600]
 
 
 def test_a_restart_can_be_configured_and_removed_while_the_server_runs(tmp_path: Path) -> None:
     harness = Harness(tmp_path)
-    assert harness.first_at() is None
+    assert harness.times == []
     harness.planner.configure(stub_config("test", 1, 2, tmp_path, timezone="Europe/Berlin", restart="30 4 * * *"))
-    assert harness.first_at() == START + 1800
+    assert harness.times == [START + 1800]
     harness.planner.configure(stub_config("test", 1, 2, tmp_path))
-    assert harness.first_at() is None
+    assert harness.times == []
     harness.clock.pump([60.0] * 30)
     assert harness.status() is Status.running
 
@@ -78,6 +101,52 @@ def test_a_server_without_such_a_command_is_sent_nothing(tmp_path: Path, caplog:
     harness.clock.pump([0.0, 60.0])
     assert (harness.status(), harness.sent) == (Status.stopping, [])
     assert "warned" not in caplog.text
+
+
+def test_an_operators_stop_is_remembered_until_it_is_over(tmp_path: Path) -> None:
+    harness = Harness(tmp_path)
+    harness.planner.plan_after(600.0, "max")
+    assert (harness.note.stop_at, harness.note.stop_by) == (START + 600, "max")
+    harness.clock.pump([60.0] * 10)
+    assert (harness.status(), harness.note.stop_at) == (Status.stopping, None)
+
+
+@pytest.mark.parametrize(
+    ("time", "after"), [("04:01", 60.0), ("22:30", 18.5 * 3600), ("04:00", 86400.0), ("03:59", 86400.0 - 60)]
+)
+def test_a_time_of_day_is_that_of_the_servers_time_zone(tmp_path: Path, time: str, after: float) -> None:
+    harness = Harness(tmp_path)
+    harness.planner.plan_at(time, "max")
+    assert harness.times == [START + after]
+
+
+def test_a_stop_that_was_planned_before_zeroscale_was_restarted_comes(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, Note(START + 600.0, "max"))
+    harness.planner.open()
+    [stop] = harness.planner.planned
+    assert (stop.at, stop.cause) == (START + 600.0, Cause(CauseKind.operator, operator="max"))
+    harness.clock.pump([60.0] * 10)
+    assert (harness.status(), harness.note.stop_at) == (Status.stopping, None)
+
+
+def test_one_that_was_missed_meanwhile_is_forgotten(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, Note(START - 1.0, "max"))
+    harness.planner.open()
+    harness.clock.pump([60.0] * 10)
+    assert (harness.status(), harness.note.stop_at) == (Status.running, None)
+
+
+def test_a_cancel_is_for_the_operators_stop_and_else_for_the_next_restart(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, restart="0 5 * * *")
+    harness.planner.plan_after(600.0, "max")
+    assert harness.times == [START + 600, START + 3600]
+    assert harness.planner.cancel()
+    assert (harness.times, harness.note.stop_at) == ([START + 3600], None)
+    assert not harness.planner.release(), "that is not for restarts"
+    assert harness.planner.cancel()
+    assert harness.times == [START + 3600 + 86400]
+    assert harness.changes == 3
+    assert not Harness(tmp_path).planner.cancel()
 
 
 def test_closed_it_stops_nothing(tmp_path: Path) -> None:

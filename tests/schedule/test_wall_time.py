@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.schedule.wall_time import find_zone, moment_of, shown_at
+from zeroscale.schedule.wall_time import find_zone, moment_of, next_moment, shown_at
 
 
 def utc(text: str) -> float:
@@ -38,6 +38,21 @@ def utc(text: str) -> float:
 )
 def test_a_time_of_a_day_is_a_moment(zone: str, day: str, time_of_day: int, moment: str) -> None:
     assert moment_of(date.fromisoformat(day), time_of_day, ZoneInfo(zone)) == utc(moment)
+
+
+@pytest.mark.parametrize(
+    ("after", "time_of_day", "moment"),
+    [
+        ("2026-06-01T10:00", 12 * 60 + 1, "2026-06-01T10:01"),
+        ("2026-06-01T10:00", 12 * 60, "2026-06-02T10:00"),  # it is 12:00 now
+        ("2026-06-01T22:30", 0, "2026-06-02T22:00"),
+        ("2026-03-28T22:00", 2 * 60 + 30, "2026-03-29T01:00"),  # left out
+        ("2026-10-24T23:00", 2 * 60 + 30, "2026-10-25T00:30"),
+        ("2026-10-25T00:45", 2 * 60 + 30, "2026-10-26T01:30"),  # the second one does not count
+    ],
+)
+def test_the_next_moment_of_a_time_of_day(after: str, time_of_day: int, moment: str) -> None:
+    assert next_moment(time_of_day, ZoneInfo("Europe/Berlin"), utc(after)) == utc(moment)
 
 
 @pytest.fixture

@@ -51,6 +51,16 @@ def test_keep_awake_for_a_time_that_a_restart_does_not_reset(fixture: OverridesF
     assert reopened.keep_awake_reason() is None
 
 
+def test_a_planned_stop_survives_a_restart(fixture: OverridesFixture) -> None:
+    fixture.overrides.note_stop(fixture.now + 600.0, "max")
+    fixture.overrides.close()
+    reopened = fixture.reopened()
+    assert (reopened.stop_at, reopened.stop_by) == (fixture.now + 600.0, "max")
+    reopened.note_stop(None)
+    reopened.close()
+    assert (fixture.reopened().stop_at, fixture.reopened().stop_by) == (None, "")
+
+
 def test_keep_awake_until_another_day(fixture: OverridesFixture) -> None:
     fixture.overrides.keep_awake(86400.0, "max")
     assert fixture.overrides.keep_awake_reason() == "kept awake by max until Sat 08:00"

@@ -139,6 +139,10 @@ class CommandHandler:
                 return {"server": server.name, "answer": await server.console(request.line)}
         server = self._server(request.server)
         match request:
+            case protocol.SleepRequest(cancel=True):
+                server.cancel_stop()
+            case protocol.SleepRequest(after=after, at=at) if after is not None or at is not None:
+                server.plan_stop(after=after, at=at, operator=operator)
             case protocol.SleepRequest():
                 server.sleep(now=request.now, operator=operator)
             case protocol.KeepAwakeRequest():

@@ -50,6 +50,24 @@ class ServerControl(Protocol):
         """
         ...
 
+    def plan_stop(self, *, after: float | None = None, at: str | None = None, operator: str = "") -> None:
+        """Stop the server at a time to come, also with players on it, who are warned before.
+
+        This takes the place of an earlier plan.
+
+        :param after: in so many seconds; or
+        :param at: at this time of day, such as `22:30`.
+        :param operator: name of the operator's account; "" if it is not known.
+        """
+        ...
+
+    def cancel_stop(self) -> None:
+        """Cancel what `plan_stop` has planned, or else the next restart.
+
+        :raises ControlError: there is neither.
+        """
+        ...
+
     def keep_awake(self, seconds: float | None, *, operator: str = "") -> None:
         """Keep the server from being stopped when idle. This does not start it.
 
@@ -59,7 +77,7 @@ class ServerControl(Protocol):
         ...
 
     def release(self) -> None:
-        """Clear keep-awake, the lockout, and the count of failures."""
+        """Clear keep-awake, the lockout, a stop of `plan_stop`, and the count of failures."""
         ...
 
     def lock_out(self, message: str, *, operator: str = "") -> None:

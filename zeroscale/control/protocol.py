@@ -32,6 +32,9 @@ MAX_DEPTH = 8
 MAX_ENTRIES = 10_000
 """Entries of the history in one response: of 150 bytes each, or of 2 KB for a failure with a server's last output."""
 
+TIME_OF_DAY = r"\A([01][0-9]|2[0-3]):[0-5][0-9]\Z"
+"""A regular expression for times such as 22:30."""
+
 Code = Literal[
     "malformed",
     "version",
@@ -108,9 +111,19 @@ class SleepRequest(ServerRequest, frozen=True, kw_only=True, tag="sleep"):
     """Stop or pause the server, according to its `idle_action`.
 
     :ivar now: even while players are on it.
+    :ivar after: stop it in so many seconds, after warnings to its players; or
+    :ivar at: stop it at this time of day in its time zone, likewise; or
+    :ivar cancel: cancel such a stop, or else its next restart.
     """
 
     now: bool = False
+    after: Annotated[float, msgspec.Meta(gt=0, le=366 * 86400)] | None = None
+    at: Annotated[str, msgspec.Meta(pattern=TIME_OF_DAY)] | None = None
+    cancel: bool = False
+
+    def __post_init__(self) -> None:
+        if sum((self.now, self.after is not None, self.at is not None, self.cancel)) > 1:
+            raise ValueError("only one of now, after, at and cancel")
 
 
 class KeepAwakeRequest(ServerRequest, frozen=True, kw_only=True, tag="keep-awake"):
@@ -123,7 +136,7 @@ class KeepAwakeRequest(ServerRequest, frozen=True, kw_only=True, tag="keep-awake
 
 
 class ReleaseRequest(ServerRequest, frozen=True, kw_only=True, tag="release"):
-    """Clear keep-awake, the lockout, and the count of failures."""
+    """Clear keep-awake, the lockout, a planned stop, and the count of failures."""
 
 
 class LockoutRequest(ServerRequest, frozen=True, kw_only=True, tag="lockout"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from zeroscale.config.durations import EXPECTED, seconds_of
+from zeroscale.control.protocol import TIME_OF_DAY
 from zeroscale.ctl.game_connection import DEFAULT_PORT, Address, parse_address, parse_host
 from zeroscale.protocols.minecraft.versions import protocol_number
 
@@ -75,6 +77,19 @@ def duration(text: str) -> float:
     if number <= 0:
         raise ValueError(f"{text!r} is not above 0: {EXPECTED}")
     return number
+
+
+def duration_or_time(text: str) -> float | str:
+    """Parse a duration above 0, or a time of day; return seconds, or the time as `22:30`.
+
+    :raises ValueError: it is neither.
+    """
+    if ":" not in text:
+        return duration(text)
+    time = text.rjust(5, "0")
+    if not re.match(TIME_OF_DAY, time):
+        raise ValueError(f"{text!r} is not a time of day from 00:00 to 23:59")
+    return time
 
 
 def with_reason(convert: Callable[[str], T]) -> Callable[[str], T]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from zeroscale.ctl.format import format_size
 from zeroscale.ctl.terminal import clean, paint
 from zeroscale.event_text import format_duration
-from zeroscale.reports import ProxyReport, ServerReport
+from zeroscale.reports import PlannedStopReport, ProxyReport, ServerReport
 from zeroscale.status import Status
 
 COLOURS = {
@@ -44,6 +44,7 @@ def visible_state(report: ProxyReport) -> object:
             each.waiting,
             each.keep_awake_reason,
             each.lockout,
+            [(stop.kind, stop.operator) for stop in each.planned_stops],
         )
         for each in report.servers
     ]
@@ -84,6 +85,8 @@ def _facts(server: ServerReport) -> Iterator[tuple[str, str]]:
         yield "Removed", "from the configuration; it is stopped once no player is on"
     if server.idle_in is not None and server.keep_awake_reason is None:
         yield "Sleeps", f"in {format_duration(server.idle_in)}, unless a player joins"
+    for stop in server.planned_stops:
+        yield "Planned", planned_text(stop)
     if server.keep_awake_reason is not None:
         yield "Kept awake", clean(server.keep_awake_reason)
     if server.lockout is not None:
@@ -129,6 +132,14 @@ def _row(server: ServerReport) -> tuple[str, ...]:
         format_duration(server.slept),
         "; ".join(notes),
     )
+
+
+def planned_text(stop: PlannedStopReport) -> str:
+    """Return a planned stop in words."""
+    time = format_duration(stop.seconds)
+    if stop.kind == "operator":
+        return f"it is stopped in {time}, by operator {clean(stop.operator)}".removesuffix(" ")
+    return f"it is {'restarted' if stop.kind == 'restart' else 'stopped'} in {time}: {clean(stop.detail)}"
 
 
 def _next_try(server: ServerReport) -> str:

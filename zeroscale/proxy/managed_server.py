@@ -98,7 +98,7 @@ class ManagedServer:
         )
         self._configure_schedule()
         self.stop_planner = StopPlanner(
-            config, self.lifecycle, reactor, time.time, self._stop_warning, self._view_changed
+            config, self.lifecycle, reactor, time.time, self._overrides, self._stop_warning, self._view_changed
         )
 
     @property
@@ -165,6 +165,7 @@ class ManagedServer:
             take_over(state / self.config.former_name, self._directory, LOCK)
         self._start_history.open()
         self._overrides.open()
+        self.stop_planner.open()
         self._warn_of_watchdog()
 
     async def open(self) -> None:
@@ -271,6 +272,7 @@ class ManagedServer:
             time.time(),
             keep_awake_reason=self._keep_awake_reason(),
             keep_asleep_reason=next((source for _, source in self._lockouts(self._setup)), None),
+            planned_stops=self.stop_planner.planned,
         )
 
     def wake(self, *, force: bool = False, operator: str = "") -> Deferred[None]:
@@ -302,6 +304,18 @@ class ManagedServer:
             raise ControlError(f"{self.name} is starting for a waiting player: use --now to stop it anyway")
         self.lifecycle.sleep_when_empty(cause)
 
+    def plan_stop(self, *, after: float | None = None, at: str | None = None, operator: str = "") -> None:
+        """See `ServerControl.plan_stop`."""
+        if at is not None:
+            self.stop_planner.plan_at(at, operator)
+        elif after is not None:
+            self.stop_planner.plan_after(after, operator)
+
+    def cancel_stop(self) -> None:
+        """See `ServerControl.cancel_stop`."""
+        if not self.stop_planner.cancel():
+            raise ControlError(f"no stop of {self.name} is planned")
+
     def keep_awake(self, seconds: float | None, *, operator: str = "") -> None:
         """See `ServerControl.keep_awake`."""
         self._overrides.keep_awake(seconds, operator)
@@ -312,6 +326,7 @@ class ManagedServer:
 
     def release(self) -> None:
         """See `ServerControl.release`."""
+        self.stop_planner.release()
         self._overrides.release()
         self.lifecycle.allow_retry()
         self.lifecycle.restart_idle_timer()

@@ -7,7 +7,7 @@ the wall, in seconds since 1970: a stop that is planned for 05:00 is at 05:00, t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import tzinfo
 from typing import Any
 
@@ -67,7 +67,7 @@ class StopOptions(Struct, frozen=True):
         from zeroscale.schedule.restart_times import next_restart
 
         at = next_restart(self.restart, self.zone, after)
-        cause = Cause(CauseKind.restart, detail=f"restart {self.restart}")
+        cause = Cause(CauseKind.restart, detail=f"scheduled restart ({self.restart})")
         return None if at is None else PlannedStop(at, cause, "the server restarts", restart=True)
 
 
@@ -113,9 +113,9 @@ class PlannedStops:
         self._update()
 
     @property
-    def first(self) -> PlannedStop | None:
-        """The first stop that is planned; restarts are planned only while the server runs."""
-        return min(self._plans.values(), key=lambda plan: plan.at, default=None)
+    def all(self) -> Sequence[PlannedStop]:
+        """All stops that are planned, in their order; restarts are planned only while the server runs."""
+        return sorted(self._plans.values(), key=lambda plan: plan.at)
 
     def planned(self, kind: CauseKind) -> PlannedStop | None:
         """Return the stop of a kind that is planned."""

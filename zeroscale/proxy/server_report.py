@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from zeroscale.config.model import ServerConfig
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
-from zeroscale.reports import LastEvent, PlayerReport, ServerReport, ServerStats
+from zeroscale.reports import LastEvent, PlannedStopReport, PlayerReport, ServerReport, ServerStats
 from zeroscale.state.last_events import CausedEvent, LastEvents
 from zeroscale.status import Status
+
+if TYPE_CHECKING:
+    from zeroscale.proxy.planned_stops import PlannedStop
 
 
 def server_report(
@@ -19,6 +25,7 @@ def server_report(
     *,
     keep_awake_reason: str | None = None,
     keep_asleep_reason: str | None = None,
+    planned_stops: Sequence[PlannedStop] = (),
 ) -> ServerReport:
     """Return the current state of a server.
 
@@ -26,6 +33,7 @@ def server_report(
     :param wall_clock: seconds since 1970.
     :param keep_awake_reason: what keeps it awake even when idle.
     :param keep_asleep_reason: what locks it out.
+    :param planned_stops: in their order.
     """
     view = lifecycle.view
     status_age = now - view.since
@@ -46,6 +54,15 @@ def server_report(
         awake=tuple(lifecycle.awake_reasons),
         last_wake=_last(last_events.wake, wall_clock),
         last_stop=_last(last_events.stop, wall_clock),
+        planned_stops=tuple(
+            PlannedStopReport(
+                seconds=max(0.0, stop.at - wall_clock),
+                kind=stop.cause.kind.value,
+                operator=stop.cause.operator,
+                detail=stop.cause.detail,
+            )
+            for stop in planned_stops
+        ),
         idle_in=None if idle_check_at is None else max(0.0, idle_check_at - now),
         keep_awake_reason=keep_awake_reason,
         lockout=view.lockout,

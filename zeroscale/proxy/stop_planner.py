@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from datetime import tzinfo
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.config.model import ServerConfig
-from zeroscale.events import Cause
+from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
 
 if TYPE_CHECKING:
     from zeroscale.proxy.planned_stops import PlannedStop, PlannedStops, StopOptions
+
+
+class StopNote(Protocol):
+    """Remembers the stop that the operator has planned; see `state.operator_overrides`."""
+
+    @property
+    def stop_at(self) -> float | None:
+        """When it is, in seconds since 1970; None: there is none."""
+
+    @property
+    def stop_by(self) -> str:
+        """The account of the operator who has planned it; "": it is not known."""
+
+    def note_stop(self, at: float | None, operator: str = "") -> None:
+        """Note another stop."""
 
 
 class StopPlanner:
@@ -23,6 +39,7 @@ class StopPlanner:
     :param lifecycle: the server's.
     :param clock: runs the timer.
     :param now: returns seconds since 1970.
+    :param note: remembers the operator's plan across restarts of zeroscale.
     :param warning: returns the line for the server's console that warns its players of a stop in so many seconds, or a
         restart then; None: there is none.
     :param changed: called when another stop is planned, or one is not any more.
@@ -34,6 +51,7 @@ class StopPlanner:
         lifecycle: ServerLifecycle,
         clock: IReactorTime,
         now: Callable[[], float],
+        note: StopNote,
         warning: Callable[[float, bool], str | None],
         changed: Callable[[], None],
     ) -> None:
@@ -41,15 +59,16 @@ class StopPlanner:
         self._lifecycle = lifecycle
         self._clock = clock
         self._now = now
+        self._note = note
         self._warning = warning
         self._changed = changed
         self._stops: PlannedStops | None = None
         self.configure(config)
 
     @property
-    def first(self) -> PlannedStop | None:
-        """The first stop that is planned; None: there is none."""
-        return None if self._stops is None else self._stops.first
+    def planned(self) -> Sequence[PlannedStop]:
+        """All stops that are planned, in their order; restarts are planned only while the server runs."""
+        return () if self._stops is None else self._stops.all
 
     @property
     def stops(self) -> PlannedStops:
@@ -59,7 +78,7 @@ class StopPlanner:
 
             options = _options(self._config)
             self._stops = PlannedStops(
-                self._lifecycle, self._clock, self._now, options, self._warn_players, self._changed
+                self._lifecycle, self._clock, self._now, options, self._warn_players, self._plans_changed
             )
         return self._stops
 
@@ -80,10 +99,59 @@ class StopPlanner:
         """
         self.stops.stop_with_warnings(cause, reason)
 
+    def open(self) -> None:
+        """Plan the stop that the operator has planned before zeroscale was restarted, if it is still to come."""
+        if self._note.stop_at is not None:
+            if self._note.stop_at > self._now():
+                self._plan(self._note.stop_at, self._note.stop_by)
+            else:
+                self._note.note_stop(None)
+
+    def plan_after(self, seconds: float, operator: str) -> None:
+        """Stop the server for its operator after a time; this takes the place of an earlier plan.
+
+        :param operator: name of the operator's account; "": it is not known.
+        """
+        self._plan(self._now() + seconds, operator)
+
+    def plan_at(self, time_of_day: str, operator: str) -> None:
+        """Stop the server for its operator when it is a time of day next in its time zone.
+
+        :param time_of_day: such as `22:30`.
+        """
+        from zeroscale.schedule.wall_time import next_moment
+
+        hours, minutes = map(int, time_of_day.split(":"))
+        self._plan(next_moment(hours * 60 + minutes, _zone(self._config), self._now()), operator)
+
+    def release(self) -> bool:
+        """Cancel the stop that the operator has planned; return whether there was one."""
+        return self._stops is not None and self._stops.cancel(CauseKind.operator)
+
+    def cancel(self) -> bool:
+        """Cancel the stop that the operator has planned, or else the next restart.
+
+        :returns: whether there was one.
+        """
+        return self.release() or (self._stops is not None and self._stops.cancel(CauseKind.restart))
+
     def close(self) -> None:
         """Stop and restart nothing more."""
         if self._stops is not None:
             self._stops.close()
+
+    def _plan(self, at: float, operator: str) -> None:
+        from zeroscale.proxy.planned_stops import PlannedStop
+
+        cause = Cause(CauseKind.operator, operator=operator)
+        self.stops.plan(PlannedStop(at, cause, "its operator has put the server to sleep"))
+
+    def _plans_changed(self) -> None:
+        stop = self.stops.planned(CauseKind.operator)
+        at = None if stop is None else stop.at
+        if at != self._note.stop_at:
+            self._note.note_stop(at, "" if stop is None else stop.cause.operator)
+        self._changed()
 
     def _warn_players(self, seconds: float, restart: bool) -> Deferred[object]:
         line = self._warning(seconds, restart)
@@ -95,7 +163,13 @@ class StopPlanner:
 
 def _options(config: ServerConfig) -> StopOptions:
     from zeroscale.proxy.planned_stops import StopOptions
+
+    return StopOptions(config.stop_warnings, config.restart, _zone(config))
+
+
+def _zone(config: ServerConfig) -> tzinfo | None:
+    if config.timezone is None:
+        return None
     from zeroscale.schedule.wall_time import find_zone
 
-    zone = None if config.timezone is None else find_zone(config.timezone)
-    return StopOptions(config.stop_warnings, config.restart, zone)
+    return find_zone(config.timezone)

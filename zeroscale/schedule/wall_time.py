@@ -30,6 +30,16 @@ def shown_at(moment: float, zone: tzinfo | None) -> datetime:
     return datetime.fromtimestamp(moment, zone).replace(tzinfo=None, fold=0)
 
 
+def next_moment(minutes: int, zone: tzinfo | None, after: float) -> float:
+    """Return the first moment after another one at which the clock begins to show a time of day; see `moment_of`.
+
+    :param minutes: from midnight.
+    """
+    today = shown_at(after, zone).date()
+    moments = (moment_of(today + timedelta(days=days), minutes, zone) for days in range(3))
+    return next(moment for moment in moments if moment > after)
+
+
 def moment_of(day: date, minutes: int, zone: tzinfo | None) -> float:
     """Return the first moment at which the clock shows a time of a day, or a later one.
 

@@ -1,4 +1,4 @@
-"""What a server's operator has said by command: keep-awake, lockout, sleep. Kept on disk across restarts."""
+"""What a server's operator has said by command: keep-awake, lockout, sleep, a planned stop. Survives restarts."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ class _Overrides(msgspec.Struct, kw_only=True, omit_defaults=True):
     :ivar awake_by: the account that keeps it awake; "": not known, as in files of earlier versions.
     :ivar lockout: the text for players; None: not locked out.
     :ivar lockout_by: the account that has locked it out; "": not known.
+    :ivar stop_at: when it is to be stopped, in seconds since 1970; None: no stop is planned.
+    :ivar stop_by: the account that has planned that; "": not known.
     :ivar slept_at: when it was put to sleep in spite of its schedule, in seconds since 1970; None: it was not.
     """
 
@@ -51,6 +53,8 @@ class _Overrides(msgspec.Struct, kw_only=True, omit_defaults=True):
     awake_by: Account = ""
     lockout: str | None = None
     lockout_by: Account = ""
+    stop_at: Moment | None = None
+    stop_by: Account = ""
     slept_at: float | None = None
 
 
@@ -102,6 +106,16 @@ class OperatorOverrides:
         self._overrides.lockout_by = operator[:LONGEST_NAME]
         self._write()
 
+    def note_stop(self, at: float | None, operator: str = "") -> None:
+        """Note when the server is to be stopped.
+
+        :param at: in seconds since 1970; None: no stop is planned any more.
+        :param operator: name of the operator's account; "": it is not known.
+        """
+        self._overrides.stop_at = None if at is None else min(at, LATEST)
+        self._overrides.stop_by = operator[:LONGEST_NAME]
+        self._write()
+
     def note_sleep(self) -> None:
         """Note that the server is put to sleep now, though its schedule keeps it awake."""
         self._overrides.slept_at = self._now()
@@ -131,6 +145,16 @@ class OperatorOverrides:
     def lockout(self) -> str | None:
         """The text for players while the server is locked out, "" if there is none; None if it is not."""
         return self._overrides.lockout
+
+    @property
+    def stop_at(self) -> float | None:
+        """When the server is to be stopped, in seconds since 1970; None: no stop is planned."""
+        return self._overrides.stop_at
+
+    @property
+    def stop_by(self) -> str:
+        """The account of the operator who has planned the stop; "": it is not known."""
+        return self._overrides.stop_by
 
     @property
     def slept_at(self) -> float | None:

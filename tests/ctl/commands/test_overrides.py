@@ -6,6 +6,7 @@ import pytest
 import pytest_twisted
 from ctl.ctl_fixture import CtlHarness
 
+from zeroscale.reports import PlannedStopReport
 from zeroscale.status import Status
 
 
@@ -14,6 +15,9 @@ from zeroscale.status import Status
     [
         (["sleep"], "sleep", "survival is being put to sleep: it is stopping\n"),
         (["sleep", "survival", "--now"], "sleep now", "survival is being put to sleep: it is stopping\n"),
+        (["sleep", "--at", "10m"], "stop in 600.0", "survival is put to sleep in 10 min\n"),
+        (["sleep", "survival", "--at", "9:30"], "stop at 09:30", "survival is put to sleep in 1 h\n"),
+        (["sleep", "--cancel"], "cancel", "survival: cancelled\n"),
         (["keep-awake", "--for", "2h"], "keep awake 7200.0", "its operator says so\n"),
         (["keep-awake", "survival"], "keep awake None", "its operator says so\n"),
         (["release", "survival"], "release", "survival is stopped\n"),
@@ -52,6 +56,23 @@ async def test_several_are_put_to_sleep(harness: CtlHarness) -> None:
     servers["creative"].refuses = None
     run = await harness.run("sleep", "creative", "survival", "--now")
     assert (run.code, len(run.out.splitlines())) == (0, 2)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_cancel_of_a_restart_names_the_next_one(harness: CtlHarness) -> None:
+    later = PlannedStopReport(seconds=86400.0, kind="restart", detail="scheduled restart (0 5 * * *)")
+    harness.proxy.servers["survival"].restarts = (later,)
+    run = await harness.run("sleep", "--cancel")
+    assert run.out == "survival: cancelled; it is restarted in 1 d: scheduled restart (0 5 * * *)\n"
+
+
+@pytest.mark.parametrize("words", [["--at", "24:00"], ["--at", "9:5"], ["--at", "soon"], ["--at", "5m", "--now"]])
+@pytest_twisted.ensureDeferred
+async def test_no_time_to_sleep_at(harness: CtlHarness, words: list[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        await harness.run("sleep", *words)
+    assert raised.value.code == 2
+    assert harness.proxy.servers["survival"].asked == []
 
 
 @pytest.mark.parametrize("duration", ["0", "-1", "soon", "2 parsecs"])

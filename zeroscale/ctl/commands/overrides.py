@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from zeroscale.control.protocol import decode_body
 from zeroscale.ctl import exit_codes
-from zeroscale.ctl.arguments import add_server, add_socket, add_words, duration, with_reason
+from zeroscale.ctl.arguments import add_server, add_socket, add_words, duration, duration_or_time, with_reason
 from zeroscale.ctl.client import Event, Result
+from zeroscale.ctl.report_format import planned_text
 from zeroscale.ctl.server_names import split_words
 from zeroscale.ctl.several import add_servers, ask_each, chosen, first_name
 from zeroscale.ctl.socket_discovery import connect
@@ -25,8 +26,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="stop or pause servers",
         description="Stops or pauses servers as when they are idle; refused while players are on.",
     )
-    add_servers(sleep, "all servers that run")
-    sleep.add_argument("--now", action="store_true", help="even while players are on or it is kept awake")
+    add_servers(sleep, "all servers that run; with --cancel all of which a stop is planned")
+    when = sleep.add_mutually_exclusive_group()
+    when.add_argument("--now", action="store_true", help="even while players are on or it is kept awake")
+    when.add_argument(
+        "--at",
+        type=with_reason(duration_or_time),
+        metavar="WHEN",
+        help="stop it in a while, such as 10m, or at a time of day in its time zone, such as 22:30; players are "
+        "warned before",
+    )
+    when.add_argument("--cancel", action="store_true", help="cancel a stop of --at, or else the next restart")
     sleep.set_defaults(run=_sleep)
     keep_awake = commands.add_parser(
         "keep-awake",
@@ -44,9 +54,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     keep_awake.set_defaults(run=_keep_awake)
     release = commands.add_parser(
         "release",
-        help="undo keep-awake and lockout",
-        description="Undoes keep-awake and lockout, and allows a server that has failed too often to be started "
-        "again at the next login.",
+        help="undo keep-awake, lockout and a planned stop",
+        description="Undoes keep-awake, lockout and a stop of `sleep --at`, and allows a server that has failed too "
+        "often to be started again at the next login.",
     )
     add_server(release)
     release.set_defaults(run=_release)
@@ -64,8 +74,27 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _sleep(args: argparse.Namespace) -> int:
     with connect(args, first_name(args)) as client:
+        if args.cancel:
+            servers = chosen(client, args, lambda report: bool(report.planned_stops))
+            return ask_each(client, "sleep", servers, {"cancel": True}, _cancelled)
         servers = chosen(client, args, lambda report: report.status not in (Status.stopped, Status.failed))
+        if args.at is not None:
+            when = {"at" if isinstance(args.at, str) else "after": args.at}
+            return ask_each(client, "sleep", servers, when, _planned)
         return ask_each(client, "sleep", servers, {"now": args.now}, _put_to_sleep)
+
+
+def _planned(_: str | None, answer: Event | Result) -> None:
+    report = decode_body(answer.body, ServerReport)
+    for stop in report.planned_stops:
+        if stop.kind == "operator":
+            print(f"{clean(report.name)} is put to sleep in {format_duration(stop.seconds)}", flush=True)
+
+
+def _cancelled(_: str | None, answer: Event | Result) -> None:
+    report = decode_body(answer.body, ServerReport)
+    later = [f"; {planned_text(stop)}" for stop in report.planned_stops[:1]]
+    print(f"{clean(report.name)}: cancelled{''.join(later)}", flush=True)
 
 
 def _put_to_sleep(_: str | None, answer: Event | Result) -> None:
