@@ -32,7 +32,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "wake",
         help="start servers",
         description="Starts servers, whatever the rules for players are; a server that has failed is tried again. "
-        "What keeps a server asleep (zeroscale.keep-asleep, a lockout) is obeyed unless --force is given.",
+        "What keeps a server asleep (zeroscale.keep-asleep, a lockout, a schedule) is obeyed unless --force is given.",
     )
     add_servers(parser, "all servers")
     parser.add_argument("--wait", action="store_true", help="wait until they are ready, and show the progress")
