@@ -1,8 +1,9 @@
 """A small Minecraft server that starts quickly and records when events happen.
 
-With a server.properties its status is off; `list` answers the number in the file `online`. With `--online-mode` it asks
-each login for an encryption, waits for any answer, and sends a world; its status knows nobody. With `--flood` it writes
-5 MB of output a second, except for the last third of its start. Output that cannot be written is lost, as with Java.
+With `enable-status=false` in server.properties its status is off; `list` answers the number in the file `online`, and
+what `say` says is recorded. With `--online-mode` it asks each login for an encryption, waits for any answer and sends a
+world; its status knows nobody. With `--flood` it writes 5 MB of output a second, except for the last third of its
+start. Output that cannot be written is lost, as with Java.
 
 With `--answers` it closes the connection at status requests with other protocol numbers, and at a ping of before 1.7
 unless that is one of them; `--slow-status` delays a reply. `--list` is the line that `list` writes, with {} for the
@@ -173,7 +174,8 @@ def main() -> None:
         server.online_mode = options.online_mode
         server.answers = tuple(options.answers)
         server.slow_status = options.slow_status
-        server.status_off = Path("server.properties").exists()
+        properties = Path("server.properties")
+        server.status_off = properties.exists() and "enable-status=false" in properties.read_text()
         record.note("bound")
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         time.sleep(options.start / 3)
@@ -187,6 +189,8 @@ def main() -> None:
             if line.strip() == "list":
                 online = Path("online").read_text() if Path("online").exists() else "0"
                 write_line(options.list.replace("{}", online))
+            if line.startswith("say "):
+                record.note(f"said {line.removeprefix('say ').strip()}")
             if line.strip() in ("stop", "restart"):
                 server.shutdown()
                 server.server_close()  # before the next one is started: it binds the same port
