@@ -246,6 +246,7 @@ RULES = [
             "process.environment",
             "process.former_directory",
             "process.listeners",
+            "process.spawn",
             "protocols",
             "reactor",
             "relay",

@@ -185,6 +185,17 @@ class ServerReport(Struct, frozen=True, kw_only=True):
     stats: ServerStats
 
 
+class NotificationReport(Struct, frozen=True):
+    """How a test of a notification has ended.
+
+    :ivar name: the notification's name.
+    :ivar problem: why it was not delivered; "": it was.
+    """
+
+    name: str
+    problem: str
+
+
 class RelayReport(Struct, frozen=True):
     """Counts of one relay since the proxy started.
 

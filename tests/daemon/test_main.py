@@ -191,6 +191,7 @@ UNUSED = {
     "zeroscale.control.handlers": "zeroscalectl",
     "zeroscale.control.metrics": "metrics",
     "zeroscale.frontend.http_page": "wake_on http",
+    "zeroscale.notify": "notify",
     "zeroscale.plugins.docker": "plugin docker",
     "zeroscale.plugins.generic": "plugin generic",
     "zeroscale.plugins.kubernetes": "plugin kubernetes",

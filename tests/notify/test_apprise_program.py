@@ -18,8 +18,16 @@ EVENT = Joined(server="survival", at=1_700_000_000.25, client=ClientInfo("Ada :s
 
 
 def attempt(url: str, directory: Path) -> DeliveryOutcome:
-    target = Target(name="phone", kind="apprise", command=APPRISE, apprise=url, events=frozenset(EVENTS), timeout=60.0)
-    return Delivery(target, directory).attempt("id", EVENT, 0.0)
+    target = Target(
+        name="phone",
+        kind="apprise",
+        command=APPRISE,
+        directory=directory,
+        apprise=url,
+        events=frozenset(EVENTS),
+        timeout=60.0,
+    )
+    return Delivery(target).attempt("id", EVENT, 0.0)
 
 
 def test_a_notification_arrives(tmp_path: Path) -> None:

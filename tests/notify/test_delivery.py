@@ -28,7 +28,7 @@ def target(**values: Any) -> Target:
 
 
 def attempt(directory: Path, **values: Any) -> DeliveryOutcome:
-    return Delivery(target(**values), directory).attempt("id1", EVENT, NOW)
+    return Delivery(target(directory=directory, **values)).attempt("id1", EVENT, NOW)
 
 
 def test_json_with_a_signature(tmp_path: Path) -> None:
@@ -116,5 +116,8 @@ def test_a_command_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None
 def test_no_word_of_a_player_is_a_word_of_a_shell(tmp_path: Path) -> None:
     evil = Joined(server="a", at=0.0, client=ClientInfo("$(touch evil)`touch evil`; touch evil"), players=1)
     command = ("sh", "-c", 'eval "true"; echo "$ZEROSCALE_PLAYER" > name')
-    assert Delivery(target(kind="command", command=command), tmp_path).attempt("id", evil, NOW) == DeliveryOutcome()
+    assert (
+        Delivery(target(kind="command", command=command, directory=tmp_path)).attempt("id", evil, NOW)
+        == DeliveryOutcome()
+    )
     assert {each.name for each in tmp_path.iterdir()} == {"name"}

@@ -26,11 +26,10 @@ DEADLINE = 30.0
 class Harness:
     """A sender, as a notifier uses it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self) -> None:
         self.changed = threading.Condition()
         self.may_begin = True
         self.discarded: list[Path] = []
-        self.directory = directory
         self.sender: Sender | None = None
 
     def target(self, url: str) -> Target:
@@ -38,9 +37,7 @@ class Harness:
 
     def start(self, url: str) -> None:
         target = self.target(url)
-        self.sender = Sender(
-            target, Delivery(target, self.directory), self.changed, lambda: self.may_begin, self.discarded.append
-        )
+        self.sender = Sender(target, Delivery(target), self.changed, lambda: self.may_begin, self.discarded.append)
         self.sender.start()
 
     def call(self, name: str, *arguments: object) -> None:
@@ -60,8 +57,8 @@ class Harness:
 
 
 @pytest.fixture
-def harness(tmp_path: Path) -> Iterator[Harness]:
-    harness = Harness(tmp_path)
+def harness() -> Iterator[Harness]:
+    harness = Harness()
     yield harness
     harness.close()
 
@@ -134,7 +131,7 @@ def test_other_settings_are_used_at_once(harness: Harness, caplog: pytest.LogCap
         broken.get()
         wait_until(lambda: caplog.records, lambda: "")
         target = harness.target(receiver.url)
-        harness.call("reconfigure", target, Delivery(target, harness.directory))
+        harness.call("reconfigure", target, Delivery(target))
         assert receiver.get().json["id"] == "1"
 
 
@@ -147,7 +144,7 @@ def test_an_attempt_with_the_former_settings_does_not_count(harness: Harness, st
         harness.add("1")
         broken.get()
         target = harness.target(receiver.url)
-        harness.call("reconfigure", target, Delivery(target, harness.directory))
+        harness.call("reconfigure", target, Delivery(target))
         may_answer.set()
         assert receiver.get().json["id"] == "1"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -145,6 +146,8 @@ def _read_table(table: dict[str, object], directory: Path, environment: Mapping[
     discovery = values.get("discovery")
     discovers = isinstance(discovery, model.DiscoveryConfig) and (discovery.docker or discovery.kubernetes)
     values["servers"] = _servers(reader, tables, needed=not discovers)
+    notify = cast("tuple[model.NotifyConfig, ...]", values.get("notify", ()))
+    values["notify"] = tuple(replace(each, directory=directory) for each in notify)
     config = reader.made(Config, values, "")
     for mistake in conflicts.mistakes_between(config.servers, config.metrics.listen, reader.mistakes.is_bad):
         reader.mistakes.add(mistake)

@@ -34,6 +34,7 @@ UnknownHost = Literal["close", "answer"]
 Reload = Literal["manual", "auto"]
 LogFormat = Literal["text", "json"]
 ProxyHeaderVersion = Literal["v1", "v2"]
+EventName = Literal["woken", "ready", "joined", "left", "stopping", "stopped", "failed", "given_up", "refused"]
 Waiting = Literal["auto", "hold", "answer", "page", "page-only"]
 
 NEEDS_HTTP = "is for HTTP: it needs {1} http"
@@ -665,6 +666,54 @@ class DiscoveryConfig(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(name for name in ("docker", "kubernetes") if getattr(self, name))
 
 
+class NotifyConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where events are sent to: a table for each target."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            ("url", "discord", "apprise", "command"),
+            lambda *given: sum(map(bool, given)) != 1,
+            "each [[notify]] needs exactly one of {0}, {1}, {2} and {3}",
+        ),
+        Rule(("secret", "url"), lambda secret, url: secret is not None and not url, "signs what goes to {1} only"),
+    )
+
+    directory: Annotated[Path | None, key(internal=True)] = None
+    name: Annotated[
+        str | None,
+        key("what it is called in the log and by `zeroscalectl notify test`", default="the key of the target"),
+    ] = None
+    url: Annotated[
+        str | None, key("webhook that gets JSON by POST; docs/notify.md", aliases=("webhook", "http", "https"))
+    ] = None
+    secret: Annotated[
+        str | None,
+        key("what the JSON is signed with", details='`"whsec_..."` is base64', default="no signature"),
+    ] = None
+    discord: Annotated[str | None, key("URL of a webhook of Discord", aliases=("discord_webhook",))] = None
+    apprise: Annotated[
+        str | None, key("URL for the library apprise, which knows many services; needs zeroscale's extra `notify`")
+    ] = None
+    command: Annotated[
+        tuple[str, ...],
+        key(
+            "program and its arguments; the event is in its environment, and as JSON on its standard input",
+            aliases=("exec", "program", "script"),
+        ),
+    ] = ()
+    servers: Annotated[tuple[str, ...], key("servers whose events are sent", default="all", aliases=("server",))] = ()
+    events: Annotated[
+        tuple[EventName, ...],
+        key("events that are sent", default="all but stopping and refused", aliases=("event",)),
+    ] = ("woken", "ready", "joined", "left", "stopped", "failed", "given_up")
+    addresses: Annotated[bool, key("send players' IP addresses, too")] = False
+    texts: Annotated[
+        Mapping[str, str],
+        key("texts in place of zeroscale's, by the event's name; docs/notify.md lists their variables"),
+    ] = {}
+    timeout: Annotated[Timeout, key("how long one attempt may take")] = 30.0
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A whole proxy. The servers' names are unique; there is at least one, unless others are discovered."""
 
@@ -709,6 +758,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log: Annotated[LogConfig, key("`[log]`")] = LogConfig()
     history: Annotated[HistoryConfig, key("`[history]`")] = HistoryConfig()
     discovery: Annotated[DiscoveryConfig, key("`[discovery]`")] = DiscoveryConfig()
+    notify: Annotated[tuple[NotifyConfig, ...], key("where events are sent to: tables `[[notify]]`")] = ()
 
 
 def is_loopback_name(host: str) -> bool:

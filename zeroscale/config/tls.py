@@ -61,8 +61,17 @@ def tls_uses(config: Config) -> Iterator[TlsUse]:
         yield from endpoint_uses("metrics.listen", config.metrics.listen)
     for server in config.servers:
         yield from server_uses(server)
+    yield from notify_uses(config)
     for name in config.discovery.enabled:  # the servers that are found may have any endpoint
         yield from (TlsUse(join("discovery", name), name, module) for module in sorted(TLS_MODULES))
+
+
+def notify_uses(config: Config) -> Iterator[TlsUse]:
+    """Find which notifications need TLS. Their URLs are not shown, since they may have tokens in them."""
+    for index, notify in enumerate(config.notify):
+        for name, url in (("url", notify.url), ("discord", notify.discord)):
+            if url is not None and url.lower().startswith("https:"):
+                yield TlsUse(f"notify[{index}].{name}", "https", ASYNCIO)
 
 
 def server_uses(server: ServerConfig) -> Iterator[TlsUse]:

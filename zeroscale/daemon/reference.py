@@ -29,7 +29,7 @@ _MARKED = re.compile(r"(<!-- (keys|options|labels|metrics): (.+?) -->).*?(<!-- e
 
 
 def structs() -> dict[str, type[msgspec.Struct]]:
-    """Return the structs of all tables by their paths in the file; a server's is `servers.NAME`."""
+    """Return the structs of all tables by their paths in the file: `log`, `servers.NAME`, `[notify]`."""
     return dict(_structs("", Config))
 
 
@@ -72,7 +72,8 @@ def _structs(path: str, struct: type[msgspec.Struct]) -> Iterator[tuple[str, typ
         elif isinstance(key.type, inspect.Metadata) and isinstance(key.type.type, inspect.VarTupleType):
             item = struct_of(key.type.type.item_type)
             if item is not None:
-                yield from _structs(f"{below}.NAME", item)
+                named = (key.type.extra or {}).get("kind") == "servers"
+                yield from _structs(f"{below}.NAME" if named else f"[{below}]", item)
 
 
 def _key_rows(struct: type[msgspec.Struct]) -> Iterator[str]:

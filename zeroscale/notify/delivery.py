@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from pathlib import Path
 
 from zeroscale.errors import PluginError, ProtocolError
 from zeroscale.events import ServerEvent
@@ -35,13 +34,11 @@ APPRISE = (sys.executable, "-P", "-m", "zeroscale.notify.apprise_program")
 class Delivery:
     """Delivers the notifications of one target.
 
-    :param directory: where programs run.
     :raises ConfigError: one of its texts cannot be used.
     """
 
-    def __init__(self, target: Target, directory: Path) -> None:
+    def __init__(self, target: Target) -> None:
         self._target = target
-        self._directory = directory
         self._texts = payload.templates(target.texts)
 
     def attempt(self, identifier: str, event: ServerEvent, now: float) -> DeliveryOutcome:
@@ -87,7 +84,7 @@ class Delivery:
         try:
             ended = run_with_input(
                 self._target.command,
-                directory=self._directory,
+                directory=self._target.directory,
                 environment=ChildEnvironment().build(variables),
                 content=content,
                 limit=limit,

@@ -41,7 +41,6 @@ class Notifier:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
         self._changed = threading.Condition()
         self._senders: dict[str, Sender] = {}
         self._removed: list[str] = []
@@ -56,7 +55,7 @@ class Notifier:
 
         :raises ConfigError: a text of one cannot be used; then nothing has changed.
         """
-        wanted = {target.name: (target, Delivery(target, self._directory)) for target in targets}
+        wanted = {target.name: (target, Delivery(target)) for target in targets}
         with self._changed:
             for name in self._senders.keys() - wanted.keys():
                 self._senders.pop(name).end()

@@ -5,7 +5,6 @@ Libraries in many languages can verify it.
 
 from __future__ import annotations
 
-import hmac
 from base64 import b64decode, b64encode
 
 PREFIX = "whsec_"
@@ -28,6 +27,8 @@ def signed_headers(key: bytes, identifier: str, seconds: int, body: bytes) -> di
     :param identifier: what tells the receiver that an event is one that it has had already.
     :param seconds: when it is sent, in seconds since 1970; receivers refuse an old one, which may be replayed.
     """
+    import hmac  # here, since OpenSSL's libcrypto comes with it
+
     content = b"%s.%d.%s" % (identifier.encode(), seconds, body)
     signature = b64encode(hmac.digest(key, content, "sha256")).decode()
     return {**unsigned_headers(identifier, seconds), "webhook-signature": f"v1,{signature}"}

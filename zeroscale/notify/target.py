@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ class Target(Struct, frozen=True, kw_only=True):
     :ivar name: its name, unique, and usable as a directory's.
     :ivar kind: which of the following is its address: `url` for `url` and `discord`.
     :ivar command: program and arguments; of `apprise` the program that uses the library.
+    :ivar directory: where the command runs.
     :ivar apprise: the URL for the library apprise, which may have secrets in it.
     :ivar key: what JSON is signed with; None: it is not signed.
     :ivar servers: the servers whose events are sent; None: all.
@@ -31,6 +33,7 @@ class Target(Struct, frozen=True, kw_only=True):
     kind: Kind
     url: HttpUrl | None = None
     command: tuple[str, ...] = ()
+    directory: Path = Path("/")
     apprise: str = ""
     key: bytes | None = None
     servers: frozenset[str] | None = None

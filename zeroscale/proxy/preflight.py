@@ -17,7 +17,7 @@ from zeroscale.config.loader import in_file, mistakes_error
 from zeroscale.config.messages import Mistake, Mistakes, join
 from zeroscale.config.model import HIGHEST_PORT, Config, ServerConfig
 from zeroscale.config.secret_refs import Secret
-from zeroscale.config.tls import TlsUse, endpoint_uses, server_uses
+from zeroscale.config.tls import TlsUse, endpoint_uses, notify_uses, server_uses
 from zeroscale.control import socket_path
 from zeroscale.errors import MissingDependency, ZeroscaleError, one_line
 from zeroscale.frontend.messages import Messages
@@ -82,6 +82,11 @@ def mistakes(
         yield from without_tls or _errors("metrics.listen", partial(endpoints.check, reactor, metrics))
     if config.control.listen:
         yield from _errors("control.listen", partial(socket_path.parse_listen, config.control.listen))
+    if config.notify:
+        from zeroscale.proxy import notifications
+
+        yield from _left_out(notify_uses(config))
+        yield from notifications.mistakes(config, is_bad)
     for server in config.servers:
         path = join("servers", server.name)
         bad = partial(_any_bad, is_bad, path)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from zeroscale.proxy.config_watch import ConfigWatch
     from zeroscale.proxy.discovery import ServerDiscovery
     from zeroscale.proxy.event_history import EventHistory
+    from zeroscale.proxy.notifications import Notifications
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ class ProxyService:
         self._file = file
         self._started_at = reactor.seconds()
         self._config_watch: ConfigWatch | None = None
+        self._notifications: Notifications | None = None
         self._discovery: ServerDiscovery | None = None
         if config.discovery.enabled:
             from zeroscale.proxy.discovery import ServerDiscovery
@@ -183,6 +185,7 @@ class ProxyService:
         self._relaying = True
         self._manager.take_locks()
         self._has_locks = True
+        self._notify_targets(self._config)
         if self._control is not None:
             await self._control.start()
         if self._metrics is not None:
@@ -214,6 +217,8 @@ class ProxyService:
             await self._relays.stop(0.0 if all_left else DRAIN_TIMEOUT)
         if self._has_locks and self._first_config.history.enabled:
             self._event_history().close(list(self._manager.servers))
+        if self._notifications is not None:
+            self._notifications.close()
         self._manager.release_locks()
         if self._metrics is not None:
             await self._metrics.stop()
@@ -346,10 +351,22 @@ class ProxyService:
         changes = [f"{name}: changed" for name in immediate if getattr(config, name) != getattr(self._config, name)]
         if timeout != self._config.limits.handshake_timeout:
             changes.append("limits.handshake_timeout: changed")
+        changes += self._notify_targets(config)
         changes += [f"{name}: changes at the next start of zeroscale" for name in late]
         for change in changes:
             logger.info("Reloaded: %s", change)
         return changes
+
+    def _notify_targets(self, config: Config) -> Sequence[str]:
+        """Send events to the targets of a configuration, and return what that changes."""
+        if self._notifications is None:
+            if not config.notify:
+                return []
+            from zeroscale.proxy.notifications import Notifications
+
+            self._notifications = Notifications(self._reactor, self._first_config.state_directory)
+            self.add_event_observer(self._notifications.observe)
+        return self._notifications.apply(config)
 
     # Discovery
 
