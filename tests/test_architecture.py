@@ -241,6 +241,7 @@ RULES = [
             "history",
             "lifecycle",
             "minecraft",
+            "notify",
             "plugins",
             "probes",
             "process.environment",

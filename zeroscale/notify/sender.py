@@ -105,11 +105,12 @@ class Sender:
         with self._changed:
             while not self._ended:
                 self._lose(self._queue.expire(time.time()), "too old")
-                waiting = self._queue.next() if self._may_begin() else None
+                began = self._may_begin()
+                waiting = self._queue.next() if began else None
                 delay = self._queue.delay(time.monotonic())
                 if waiting is not None and delay == 0:
                     return waiting, self.delivery
-                if self._finishing:
+                if self._finishing and began:
                     return None
                 self._changed.wait(None if waiting is None else delay)
             return None
