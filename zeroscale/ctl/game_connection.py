@@ -68,7 +68,7 @@ def parse_host(text: str) -> str:
 
 
 def closed_early(address: Address) -> BackendError:
-    """Return the error that a server has closed the connection instead of answering."""
+    """Return the error that a server has closed the connection instead of sending anything."""
     return BackendError(
         f"{address}: closed the connection without an answer; a zeroscale does that if none of its servers has the "
         f"host {address.name!r} (--host names another one), or if there were too many connections from here"

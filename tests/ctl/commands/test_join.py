@@ -90,6 +90,12 @@ def test_closed_without_a_word(serve: Serve) -> None:
         try_to_join(serve(says()))
 
 
+def test_closed_while_it_was_held(serve: Serve) -> None:
+    question = packets.frame(4, packets.varint(1), packets.string("zeroscale:hold"), b"")
+    with pytest.raises(BackendError, match=r":\d+: closed the connection$"):
+        try_to_join(serve(says(question)))
+
+
 def test_no_minecraft_at_all(serve: Serve) -> None:
     with pytest.raises(ProtocolError):
         try_to_join(serve(lambda connection: connection.sendall(b"220 mail.example.org ESMTP\r\n" * 20)))

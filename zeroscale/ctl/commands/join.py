@@ -100,6 +100,7 @@ def attempt(address: Address, protocol: int, name: str, timeout: float, waiting:
     with GameConnection(address, timeout) as connection:
         connection.send(client.request())
         received_at = time.monotonic()
+        answered = False
         while True:
             now = time.monotonic()
             waiting(now)
@@ -109,7 +110,8 @@ def attempt(address: Address, protocol: int, name: str, timeout: float, waiting:
             if data is None:
                 continue
             if not data:
-                raise closed_early(address)
+                raise BackendError(f"{address}: closed the connection") if answered else closed_early(address)
+            answered = True
             received_at = time.monotonic()
             for event in client.receive(data):
                 if isinstance(event, Outcome):
