@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -14,12 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+TIME = r"^[0-9T:-]{19}[+-][0-9]{4} (?=[A-Z]+:)"
+"""The time before a line of zeroscale's log."""
+
 DEADLINE = 30.0
 """Seconds after which a process that has not printed or done the expected is killed."""
 
 
 class Program:
-    """One child process, whose output is read all the time, line by line.
+    """One child process, whose output is read all the time, line by line, without the times of zeroscale's log.
 
     :ivar lines: its output so far that the test has read, stdout and stderr together.
     """
@@ -99,7 +103,7 @@ class Program:
     def _read(self, stream: IO[str]) -> None:
         with stream:
             for line in stream:
-                self._unread.put(line.rstrip("\n"))
+                self._unread.put(re.sub(TIME, "", line.rstrip("\n")))
         self._unread.put(None)
 
 

@@ -34,7 +34,7 @@ def test_the_demo_is_as_shown(tmp_path: Path) -> None:
     public, private = free_port(), free_port()
     command = ["demo", str(public), str(private), "--debug", "-a", "start_seconds=0.5", "-t", "1"]
     with Program(python("-m", "zeroscale", *command, "--state_directory", str(tmp_path))) as proxy:
-        proxy.wait_for(f"INFO:zeroscale.proxy.service:Ready: players come to port {public}")
+        proxy.wait_for(f"INFO:zeroscale.proxy:Ready: players come to port {public}")
         with Program(python("-m", "zeroscale.ctl.main", "ping", f"localhost:{public}")) as ping:
             assert ping.wait() == 0
         number = r"\(protocol [0-9]+\)"  # of the newest version, whichever that is

@@ -1,14 +1,35 @@
-"""Events in words: for the log, notifications and the history. Pure."""
+"""Events in words and as fields: for the log, notifications and the history. Pure.
+
+Names of clients are untrusted: one that could be taken for anything else is quoted.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+
+from zeroscale.events import (
+    Cause,
+    CauseKind,
+    Failed,
+    GivenUp,
+    Joined,
+    Left,
+    Ready,
+    Refused,
+    ServerEvent,
+    Stopped,
+    Stopping,
+    Woken,
+)
+from zeroscale.status import ClientInfo
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 NEAR = 6 * 86400.0
 """Seconds within which the day of the week tells the date."""
 
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+_QUOTED = r"[ '\"\\]"
 
 
 def format_duration(seconds: float) -> str:
@@ -40,3 +61,130 @@ def format_moment(at: float, now: float, local_time: Callable[[float], Sequence[
     if abs(at - now) < NEAR:
         return f"{DAYS[weekday]} {clock}"
     return f"{year}-{month:02}-{day:02} {clock}"
+
+
+def count_of(number: int, thing: str) -> str:
+    """Return a number of things: `1 player`, `2 players`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def client_text(client: ClientInfo, *, addresses: bool = True) -> str:
+    """Return a client's name and address, without its port, as far as they are known.
+
+    :param addresses: whether addresses are shown.
+    """
+    address = _without_port(client.address) if addresses else ""
+    if not client.name:
+        return address or "a client"
+    name = quoted_name(client.name)
+    return f"{name} ({address})" if address else name
+
+
+def quoted_name(name: str) -> str:
+    """Return a name as it is where it is plain, else in quotes."""
+    return name if name.isprintable() and not re.search(_QUOTED, name) else repr(name)
+
+
+def cause_text(cause: Cause, *, stop: bool = False, addresses: bool = True) -> str:
+    """Return why a server was woken or stopped: `Ada (203.0.113.7) joined`, `no players for 15 min`.
+
+    :param stop: it was stopped or paused.
+    :param addresses: whether addresses are shown.
+    """
+    match cause.kind:
+        case CauseKind.login:
+            return f"{client_text(cause.client, addresses=addresses)} joined"
+        case CauseKind.connection:
+            return f"{client_text(cause.client, addresses=addresses)} connected"
+        case CauseKind.operator:
+            text = f"{'stopped' if stop else 'woken'} by operator {cause.operator}".rstrip()
+            return f"{text}: {cause.detail}" if cause.detail else text
+        case CauseKind.found:
+            return cause.detail or "by another program"
+        case CauseKind.shutdown:
+            return cause.detail or "zeroscale exits"
+        case CauseKind.removed:
+            return cause.detail or "not configured any more"
+        case CauseKind.exited:
+            return f"it exited by itself ({cause.detail})" if cause.detail else "it exited by itself"
+        case CauseKind.start_failed:
+            return cause.detail or "it did not become ready"
+        case CauseKind.schedule | CauseKind.restart | CauseKind.idle:
+            return cause.detail or cause.kind.value
+
+
+def event_text(event: ServerEvent, *, addresses: bool = True) -> str:
+    """Return an event in words, without the server's name.
+
+    :param addresses: whether addresses are shown. Texts that others have written may have some all the same: the last
+        output of a server, for example.
+    """
+    match event:
+        case Woken(cause=cause, resumed=resumed):
+            return f"{'resuming' if resumed else 'starting'}: {cause_text(cause, addresses=addresses)}"
+        case Ready(seconds=seconds, waiting=waiting, found=found):
+            text = "ready: it ran already" if found else f"ready after {_precise(seconds)}"
+            return f"{text}, {count_of(waiting, 'player')} waiting" if waiting else text
+        case Joined(client=client, players=players) if client.name:
+            return f"{quoted_name(client.name)} joined ({count_of(players, 'player')})"
+        case Joined(client=client, players=players):
+            return f"{client_text(client, addresses=addresses)} connected ({count_of(players, 'connection')})"
+        case Left(client=client, players=players, seconds=seconds) if client.name:
+            return f"{quoted_name(client.name)} left after {format_duration(seconds)} ({count_of(players, 'player')})"
+        case Left(client=client, players=players, seconds=seconds):
+            who = client_text(client, addresses=addresses)
+            return f"{who} disconnected after {format_duration(seconds)} ({count_of(players, 'connection')})"
+        case Stopping(cause=cause, pause=pause):
+            return f"{'pausing' if pause else 'stopping'}: {cause_text(cause, stop=True, addresses=addresses)}"
+        case Stopped(cause=Cause(kind=CauseKind.exited) as cause):
+            return f"stopped: {cause_text(cause, stop=True, addresses=addresses)}"
+        case Stopped(seconds=seconds):
+            return f"stopped after {_precise(seconds)}"
+        case Failed(during=during, detail=detail, retry_in=retry_in):
+            what = "crashed" if during == "run" else f"{during} failed"
+            later = f"; it may be started again in {format_duration(retry_in)}" if retry_in else ""
+            return f"{what}: {detail}{later}"
+        case GivenUp(crashes=crashes):
+            return (
+                f"given up after {count_of(crashes, 'failure')} in a row: it is not started again before zeroscalectl "
+                "release or wake"
+            )
+        case Refused(client=client, reason=reason, detail=detail):
+            return f"{client_text(client, addresses=addresses)} refused: {detail or reason}"
+    raise TypeError(f"not an event: {event!r}")
+
+
+def event_fields(event: ServerEvent) -> dict[str, object]:
+    """Return the facts of an event, for a log with fields: flat, and without those that are not known."""
+    fields: dict[str, object] = {"event": event.event}
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
+        match value:
+            case Cause():
+                fields |= {"cause": value.kind.value, "operator": value.operator, "detail": value.detail}
+                fields |= _client_fields(value.client)
+            case ClientInfo():
+                fields |= _client_fields(value)
+            case float() if name != "at":
+                fields[name] = round(value, 3)
+            case _ if name != "at":
+                fields[name] = value
+    return {name: value for name, value in fields.items() if value is not None and value != ""}
+
+
+def _client_fields(client: ClientInfo) -> dict[str, object]:
+    return {"player": client.name, "peer": client.address}
+
+
+def _precise(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else format_duration(seconds)
+
+
+def _without_port(address: str) -> str:
+    """Return the host of `203.0.113.7:51234` or `[2001:db8::1]:51234`; another address as it is."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return address
+    if host.startswith("[") and host.endswith("]"):
+        return host[1:-1]
+    return address if ":" in host else host

@@ -197,12 +197,14 @@ class Refused(ServerEvent, frozen=True, kw_only=True):
 
     :ivar client: who wanted to join.
     :ivar reason: the rule, in one word, as in the metrics: `not_whitelisted`, `banned`, `rate`, `lockout` and others.
+    :ivar detail: the rule in words, for the operator; "" if there are none.
     """
 
     event = "refused"
 
     client: ClientInfo
     reason: str
+    detail: str = ""
 
 
 EVENTS: dict[str, type[ServerEvent]] = {

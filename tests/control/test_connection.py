@@ -31,7 +31,7 @@ from zeroscale.control.handlers import CommandHandler
 from zeroscale.control.protocol import MAX_PENDING_REQUESTS
 from zeroscale.errors import ConfigError, ControlError, ServerUnavailable
 
-LOGGER = "zeroscale.control.connection"
+LOGGER = "zeroscale.control"
 
 
 class Transport(StringTransport):

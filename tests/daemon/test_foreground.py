@@ -50,7 +50,7 @@ def faked(request: pytest.FixtureRequest, state: list[str]) -> Iterator[Program]
 def test_one_signal_stops_it_and_waits(faked: Program, number: signal.Signals) -> None:
     faked.wait_for("WARNING:fake:started")
     faked.signal(number)
-    faked.wait_for(f"INFO:zeroscale.daemon.runtime:{number.name}: stopping")
+    faked.wait_for(f"INFO:zeroscale.proxy:{number.name}: stopping")
     assert faked.wait() == 0
     assert faked.lines[-2:] == ["WARNING:fake:stop", "WARNING:fake:stopped"]
 

@@ -18,9 +18,9 @@ def stderr_lines(code: str) -> list[str]:
 def test_on_stderr_level_logger_message() -> None:
     assert stderr_lines(
         "import logging; from zeroscale.daemon import log as logs; logs.to_stderr(logging.INFO)\n"
-        "logging.getLogger('zeroscale.plugins.minecraft').info('Minecraft server %s', 'online')\n"
+        "logging.getLogger('zeroscale.plugin.minecraft').info('%s: Java %s', 'survival', 21)\n"
         "logging.getLogger('zeroscale').debug('hidden')"
-    ) == ["INFO:zeroscale.plugins.minecraft:Minecraft server online"]
+    ) == ["INFO:zeroscale.plugin.minecraft:survival: Java 21"]
 
 
 def test_asyncio_keeps_out_of_the_story() -> None:

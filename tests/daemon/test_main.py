@@ -129,7 +129,7 @@ def test_every_mistake_of_a_file_is_a_line_of_its_own(tmp_path: Path) -> None:
         assert program.wait() == 2
     assert program.lines == [
         f'zeroscale: error: {file}: relay: "fast" is not "auto", "splice" or "transport"',
-        f'zeroscale: error: {file}: log.format: 5 is not "json" or "text"',
+        f'zeroscale: error: {file}: log.format: 5 is not "json", "plain" or "text"',
         f"zeroscale: error: {file}: servers: there is none; describe one in a table [servers.NAME]",
     ]
 

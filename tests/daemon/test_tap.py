@@ -87,7 +87,7 @@ def test_in_the_foreground(directory: Path) -> None:
         program.signal(signal.SIGTERM)
         assert program.wait() == -signal.SIGTERM, "twistd's own way to end"
     output = program.output
-    assert "[-] INFO:zeroscale.daemon.runtime:SIGTERM: stopping" in output
+    assert "[-] INFO:zeroscale.proxy:SIGTERM: stopping" in output
     assert (
         output.index("WARNING:fake:stop\n") < output.index("WARNING:fake:stopped\n") < output.index("Server Shut Down")
     )
@@ -163,7 +163,7 @@ def test_a_busy_port_is_reported_by_the_parent_process(directory: Path) -> None:
         assert starter.wait() == 1
     assert "port 25565 is taken" in starter.output
     assert "Traceback" not in starter.output
-    assert "CRITICAL:zeroscale.daemon.tap:port 25565 is taken" in (directory / "twistd.log").read_text()
+    assert "CRITICAL:zeroscale.proxy:port 25565 is taken" in (directory / "twistd.log").read_text()
     assert not (directory / "twistd.pid").exists()
 
 
@@ -171,7 +171,7 @@ def test_a_busy_port_is_reported_by_the_parent_process(directory: Path) -> None:
 def test_a_failure_in_the_foreground_is_one_line_and_an_exit_code(directory: Path, does: str) -> None:
     with twistd(directory, "-n", "zeroscale", does, *PORTS) as program:
         assert program.wait() == 1
-    assert program.output.count("CRITICAL:zeroscale.daemon.tap:") == 1
+    assert program.output.count("CRITICAL:zeroscale.proxy:") == 1
     assert "WARNING:fake:stopped" in program.output
     assert "Traceback" not in program.output
     assert not (directory / "twistd.pid").exists()

@@ -236,7 +236,7 @@ class Server:
         """Sessions that have not ended."""
         return sum(not session.ended for session in self.sessions)
 
-    def refused(self, client: ClientInfo, reason: str) -> None:
+    def refused(self, client: ClientInfo, reason: str, detail: str) -> None:
         self.refusals.append((client, reason))
 
     def wake(self, cause: Cause) -> None:
@@ -603,37 +603,40 @@ class FrontendHarness:
 
 
 class LinesHandler(logging.Handler):
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], level: int) -> None:
         super().__init__()
         self._lines = lines
+        self._level = level
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(record.getMessage())
+        if record.levelno >= self._level or hasattr(record, "outcome") or hasattr(record, "connections"):
+            self._lines.append(record.getMessage())
 
 
 @contextmanager
 def logged(lines: list[str], level: int = logging.INFO) -> Iterator[None]:
-    """Collect what the frontend and the access log write, and failures that Twisted reports as unhandled."""
-    loggers = [logging.getLogger("zeroscale.frontend"), logging.getLogger("zeroscale.access")]
-    handler = LinesHandler(lines)
-    levels = [logger.level for logger in loggers]
+    """Collect the access log, and failures that Twisted reports as unhandled.
+
+    :param level: of the lines; those about the end of a connection are collected at any level.
+    """
+    logger = logging.getLogger("zeroscale.access")
+    handler = LinesHandler(lines, level)
+    before = logger.level
 
     def observe(event: LogEvent) -> None:
         if event["log_level"] >= LogLevel.error:
             lines.append(f"Unhandled failure: {formatEvent(event)}")
 
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(level)
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
     observer: Any = observe
     globalLogPublisher.addObserver(observer)
     try:
         yield
     finally:
         globalLogPublisher.removeObserver(observer)
-        for logger, before in zip(loggers, levels, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(before)
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def packet(packet_id: int, *fields: bytes) -> bytes:

@@ -351,7 +351,7 @@ def test_a_whitelist_edited_while_it_sleeps_counts_within_a_second(
     harness = make_harness(admission=Admission(lists=lists.get), messages=Messages())
     refused = harness.player("Steve")
     assert b"multiplayer.disconnect.not_whitelisted" in refused.received
-    assert harness.lines[0].startswith("Steve (203.0.113.7:40000): kicked after 0.0 s (not_whitelisted: ")
+    assert harness.lines[0].startswith("survival: Steve (203.0.113.7:40000): kicked after 0.0 s (not_whitelisted: ")
     assert harness.server.wakes == []
     (tmp_path / "whitelist.json").write_text(f'[{{"uuid": "{offline_uuid("Steve")}", "name": "Steve"}}]')
     clock.advance(LOOK_EVERY)

@@ -141,7 +141,7 @@ def test_a_client_that_broke_the_protocol_after_its_status_is_not_waited_for(har
     harness.advance(LINGER + 0.1)
     assert b"MOTD stopped" in client.received
     harness.assert_over(client, "status")
-    harness.assert_log("203.0.113.7:40000: status after 0.0 s (closed then: a second status request)")
+    harness.assert_log("survival: 203.0.113.7:40000: status after 0.0 s (closed then: a second status request)")
 
 
 @pytest.mark.parametrize("bad", [b"x", b"\xfe\x01\xfa", bytes(2000)])
@@ -845,7 +845,7 @@ def test_a_check_through_a_proxy_has_a_header_before_it(
     for byte in encode(version, Endpoint("203.0.113.9", 5000), Endpoint("192.0.2.1", 80)) + HEALTH_CHECK:
         client.send(bytes([byte]))
     assert_only_answered(harness, client)
-    assert harness.lines[0].startswith("203.0.113.9:5000: health-check")
+    assert harness.lines[0].startswith("survival: 203.0.113.9:5000: health-check")
 
 
 # What a waiting client gets
@@ -1108,21 +1108,75 @@ def test_the_story_of_a_connection_at_debug(harness: FrontendHarness) -> None:
     with logged(lines, logging.DEBUG):
         harness.connect().send(status() + ping())
     assert lines == [
-        "New connection from 203.0.113.7:40000, server is stopped",
-        "Answered the status of 203.0.113.7:40000 for the server",
-        "203.0.113.7:40000: status after 0.0 s",
+        "survival: New connection from 203.0.113.7:40000, server is stopped",
+        "survival: Answered the status of 203.0.113.7:40000 for the server",
+        "survival: 203.0.113.7:40000: status after 0.0 s",
     ]
 
 
+def ends(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if hasattr(record, "outcome")]
+
+
+@pytest.mark.parametrize(
+    "state, sent, level",
+    [
+        (Status.stopped, status() + ping(), logging.DEBUG),
+        (Status.stopped, b"\xff\xff\xff\xff", logging.DEBUG),
+        (Status.stopped, b"", logging.DEBUG),
+        (Status.stopped, login("Steve"), logging.INFO),
+        (Status.running, login("Steve"), logging.DEBUG),
+    ],
+    ids=["status", "garbage", "nothing", "left while it waited", "a player's, of which the lifecycle tells"],
+)
+def test_only_the_end_of_a_client_that_joins_is_news(
+    harness: FrontendHarness, caplog: pytest.LogCaptureFixture, state: Status, sent: bytes, level: int
+) -> None:
+    harness.server.status = state
+    client = harness.connect()
+    client.send(sent)
+    if state is Status.running:
+        harness.accept()
+        harness.relays.handovers[0].end()
+        harness.settle()
+    else:
+        client.vanish()
+    [record] = ends(caplog)
+    assert record.levelno == level
+
+
+def test_the_end_of_a_connection_without_a_name_is_news(
+    generic: FrontendHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    generic.server.status = Status.running
+    generic.connect().send(b"GET / HTTP/1.1\r\n")
+    generic.accept()
+    generic.relays.handovers[0].end()
+    generic.settle()
+    [record] = ends(caplog)
+    assert (record.levelno, record.getMessage().partition(" after ")[0]) == (
+        logging.INFO,
+        "survival: 203.0.113.7:40000: closed",
+    )
+
+
+def test_the_end_of_a_refused_login_is_no_news_where_an_event_tells_of_it(
+    make_harness: MakeHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness = make_harness(admission=Admission(Rules("nobody")))
+    for _ in range(7):
+        harness.player()
+    assert [record.levelno for record in ends(caplog)] == [logging.DEBUG] * 6 + [logging.INFO]
+
+
 def test_the_line_at_the_end_has_fields(harness: FrontendHarness, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "zeroscale.access")
     harness.server.status = Status.running
     harness.player("Steve")
     harness.accept()
     harness.advance(2.0)
     harness.relays.handovers[0].end()
     harness.settle()
-    [record] = caplog.records
+    [record] = ends(caplog)
     sent = {name: vars(record)[name] for name in ("server", "peer", "player", "outcome", "seconds", "host", "protocol")}
     assert sent == {
         "server": "survival",
@@ -1137,9 +1191,8 @@ def test_the_line_at_the_end_has_fields(harness: FrontendHarness, caplog: pytest
 
 
 def test_the_fields_of_an_unrouted_client(harness: FrontendHarness, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "zeroscale.access")
     harness.connect().send(b"\xff\xff\xff\xff")
-    [record] = caplog.records
+    [record] = ends(caplog)
     assert (vars(record)["peer"], vars(record)["outcome"], vars(record)["player"]) == (
         "203.0.113.7:40000",
         "refused",

@@ -64,7 +64,7 @@ def test_the_end_is_counted_for_the_server(
     assert record.outcome == "closed"
     assert harness.counts.snapshot(0.0).outcomes == {"closed": 1}
     line = caplog.records[-1]
-    assert line.getMessage() == "Steve (203.0.113.7:40000): closed after 1.2 s (7 bytes)"
+    assert line.getMessage() == "survival: Steve (203.0.113.7:40000): closed after 1.2 s (7 bytes)"
     assert {name: getattr(line, name) for name in ("peer", "player", "server", "host", "protocol", "to_server")} == {
         "peer": "203.0.113.7:40000",
         "player": "Steve",
@@ -78,7 +78,7 @@ def test_the_end_is_counted_for_the_server(
 def test_an_end_without_a_server_is_counted_as_unrouted(make_record: MakeRecord, harness: FrontendHarness) -> None:
     make_record().end("unknown-host")
     assert harness.context.unrouted == {"unknown-host": 1}
-    make_record().count_refusal("banned")  # no server, so nothing is counted
+    make_record().count_refusal("banned", "by the server")  # no server, so nothing is counted
 
 
 def test_a_warning_is_logged_as_one(make_record: MakeRecord, caplog: pytest.LogCaptureFixture) -> None:
@@ -89,7 +89,7 @@ def test_a_warning_is_logged_as_one(make_record: MakeRecord, caplog: pytest.LogC
 def test_a_refusal_is_counted_by_its_reason(make_record: MakeRecord, harness: FrontendHarness) -> None:
     record = make_record()
     record.backend = harness.backend
-    record.count_refusal("banned")
+    record.count_refusal("banned", "by the server")
     assert harness.counts.snapshot(0.0).refusals == {"banned": 1}
 
 

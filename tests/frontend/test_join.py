@@ -61,7 +61,7 @@ def test_a_login_wakes_is_held_and_joined(harness: FrontendHarness) -> None:
     assert harness.server.players == 1
     handover.end()
     harness.assert_over(client, "closed")
-    harness.assert_log("Steve (203.0.113.7:40000): closed after 3603.0 s (")
+    harness.assert_log("survival: Steve (203.0.113.7:40000): closed after 3603.0 s (")
 
 
 @pytest.mark.parametrize("policy", [None, KICKING])

@@ -485,7 +485,7 @@ async def test_what_was_looked_at_for_a_health_check_is_relayed_as_it_was_sent(s
 @pytest.mark.parametrize("relay", ["auto", "transport"])
 @pytest_twisted.ensureDeferred
 async def test_the_log_says_which_relay_has_a_client(relay: str, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG", "zeroscale.relay")
+    caplog.set_level("DEBUG", "zeroscale.access")
     async with front(make_conversation=TcpConversation, relay=relay) as harness:
         harness.server.status = Status.running
         client = harness.connect()
@@ -562,7 +562,7 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
         assert [packet_id for packet_id, _ in packets(await peer.receive_all())] == [0, 1]
         peer.socket.close()
         await harness.over("status")
-        assert harness.lines[0].startswith("local: status after ")
+        assert harness.lines[0].startswith("survival: local: status after ")
 
 
 # TLS

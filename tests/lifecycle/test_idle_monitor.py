@@ -28,7 +28,7 @@ class MonitorHarness:
         self.changes: list[int] = []
         self.causes: list[Cause] = []
         self.errors: list[Failure] = []
-        self.source = EventSource(lambda: 1000.0 + self.clock.seconds(), self.errors.append)
+        self.source = EventSource(logger, lambda: 1000.0 + self.clock.seconds(), self.errors.append)
         self.monitor = IdleMonitor(
             "test",
             self.clock,
@@ -110,7 +110,7 @@ def test_a_busy_server_is_asked_again_and_warned_about_once(
     harness.busy = "2 on it"
     harness.clock.pump([60.0] * 4)
     assert (harness.queries, harness.stops) == (4, 0)
-    assert [record.getMessage() for record in caplog.records] == ["test is not stopped: 2 on it"]
+    assert [record.getMessage() for record in caplog.records] == ["not stopped: 2 on it"]
     harness.busy = None
     harness.clock.advance(60.0)
     assert harness.stops == 1
@@ -130,8 +130,8 @@ def test_each_reason_is_warned_about_once_and_a_number_in_it_is_no_other_reason(
         harness.busy = busy
         harness.clock.advance(60.0)
     assert [record.getMessage() for record in caplog.records] == [
-        "test is not stopped: 2 on it",
-        "test is not stopped: its answer is not understood: 'x'",
+        "not stopped: 2 on it",
+        "not stopped: its answer is not understood: 'x'",
     ]
 
 

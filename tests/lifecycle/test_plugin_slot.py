@@ -84,7 +84,7 @@ def test_a_swap_is_reported_before_those_who_wait_for_it_are_called() -> None:
     harness = LifecycleHarness()
     seen: list[str] = []
     slot = PluginSlot(
-        "test", harness.dependencies, harness.dependencies.logger, no_report, no_report, lambda: seen.append("replaced")
+        harness.dependencies, harness.dependencies.logger, no_report, no_report, lambda: seen.append("replaced")
     )
     assert not slot.swap_pending()
     assert seen == []

@@ -324,7 +324,7 @@ def test_a_server_that_was_taken_over_is_not_stopped_because_we_cannot_ask_it(
     readiness.hindered, readiness.problem = True, "its name cannot be looked up"
     harness.clock.pump([100.0] * 3)
     assert harness.status() is Status.starting
-    assert "It is not known whether test is ready: its name cannot be looked up" in caplog.messages
+    assert "test: not known whether it is ready: its name cannot be looked up" in caplog.messages
     readiness.hindered, readiness.problem = False, "it does not accept connections"
     harness.clock.advance(99.0)
     assert harness.status() is Status.starting

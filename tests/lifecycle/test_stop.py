@@ -75,7 +75,7 @@ def test_sigterm_is_proposed_for_a_server_that_ignores_its_stop_and_obeys_sigter
     harness.plugin.exit(143)
     assert harness.status() is Status.stopped
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "test did not react to its stop for 150 s, and ended 10.0 s after SIGTERM. With -a stop=SIGTERM it gets "
+        "test: did not react to its stop for 150 s, and ended 10.0 s after SIGTERM. With -a stop=SIGTERM it gets "
         "SIGTERM at once, and players wait less"
     ]
 

@@ -72,7 +72,7 @@ class Example(Proxy):
 
     def wakes(self) -> int:
         """How often it was woken."""
-        return sum("Woken by" in line for line in self.lines)
+        return sum(": starting: " in line for line in self.lines)
 
     def output(self) -> str:
         """The server's own output."""
@@ -109,7 +109,7 @@ def scan(proxy: Proxy, garbage: bytes = GARBAGE) -> None:
         "each of them is told of",
         program=proxy,
     )
-    assert "Woken by" not in proxy.text() and "Starting" not in proxy.text()
+    assert ": starting: " not in proxy.text()
     proxy.assert_asleep()
 
 

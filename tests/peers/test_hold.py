@@ -78,7 +78,7 @@ def is_kicked_and_comes_again(harness: PeerHarness, version: str) -> None:
     assert plain_text(kicked["reason"]).strip()
     assert not player.events("idle_timeout")
     player.wait()
-    proxy.wait_for("^INFO:.* is online", START_DELAY + 30)
+    proxy.wait_for("INFO:.*: ready", START_DELAY + 30)
     assert time.monotonic() - began > START_DELAY
     second = harness.player(version, proxy.port)
     connected = second.wait_for_event("connected")

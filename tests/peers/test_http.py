@@ -98,7 +98,7 @@ def test_programs_wait_for_the_web_server_while_a_browser_sees_the_page(harness:
     proxy.wait_until_asleep()
     outcomes = re.findall(r"127\.0\.0\.1:\d+: (\S+) after", proxy.text())
     assert set(outcomes) <= {"page", "closed", "client-reset"} and outcomes.count("page") == 1
-    assert sum("Woken by" in line for line in proxy.lines) == 1
+    assert sum(": starting: " in line for line in proxy.lines) == 1
     proxy.end()
 
 
@@ -165,11 +165,11 @@ def test_the_checks_of_haproxy_never_reach_the_server(
     for _ in range(5):
         seen = proxy.wait_for(": health-check after", after=seen)
     proxy.assert_asleep()
-    assert "Woken by" not in proxy.text()
+    assert ": starting: " not in proxy.text()
     assert json.loads(curl(f"http://127.0.0.1:{port}/api"))["url"] == "/api"
     proxy.wait_for(": health-check after", after=len(proxy.lines))
     proxy.wait_until_asleep()  # though HAProxy goes on checking
-    assert sum("Woken by" in line for line in proxy.lines) == 1
+    assert sum(": starting: " in line for line in proxy.lines) == 1
     assert "failed" not in balancer.text()
     proxy.end()
 
@@ -201,7 +201,7 @@ http {{
         assert head.startswith("HTTP/1.1 200 ") and body == ("" if method == "HEAD" else "ok\n")
     proxy.assert_asleep()
     assert json.loads(curl(f"http://127.0.0.1:{port}/api"))["url"] == "/api"
-    proxy.wait_for("Woken by")
+    proxy.wait_for(": starting: ")
     proxy.end()
 
 
@@ -215,7 +215,7 @@ def test_what_curl_and_node_send_as_a_health_check(harness: PeerHarness) -> None
         curl("-w", "%{http_code}", "-x", f"http://127.0.0.1:{proxy.port}", "http://example.org/healthz") == b"ok\n200"
     )
     proxy.assert_asleep()
-    assert "Woken by" not in proxy.text()
+    assert ": starting: " not in proxy.text()
     proxy.end()
 
 

@@ -76,16 +76,16 @@ def test_what_commands_start_is_woken_stopped_missed_and_found(harness: PeerHarn
     proxy = harness.proxy("command", "commanded", commands.words, commands.port, options=["-t", "1"])
     says(proxy.port, b"first")
     wait_for_end_of(commands.port, proxy)
-    seen = proxy.wait_for("commanded|command-.* is offline")
+    seen = proxy.wait_for("commanded.*: stopped( after|:)")
     with socket.create_connection(("127.0.0.1", proxy.port), 30) as client:
         client.sendall(b"second")
         assert exactly(client, 6) == b"second"
         os.kill(int(commands.pid.read_text()), 9)
         assert client.recv(1) == b"", "its end is passed on"
-    seen = proxy.wait_for("has exited by itself", after=seen)
+    seen = proxy.wait_for("it exited by itself", after=seen)
     with Program([commands.pid.parent / "start"], harness.directory) as by_hand:
         assert by_hand.wait() == 0
-    proxy.wait_for("not started by this zeroscale; taking it over", after=seen)
+    proxy.wait_for("found running, not started by this zeroscale", after=seen)
     wait_for_end_of(commands.port, proxy)
     proxy.end()
 
@@ -98,7 +98,7 @@ def test_what_commands_started_is_left_and_taken_over_by_the_next(harness: PeerH
     assert proxy.terminate() == 0
     assert answers(commands.port)
     next_one = harness.proxy("command", "left-alone", commands.words, commands.port)
-    next_one.wait_for("not started by this zeroscale; taking it over")
+    next_one.wait_for("found running, not started by this zeroscale")
     says(next_one.port, b"second")
     wait_for_end_of(commands.port, next_one)
     next_one.end()
@@ -128,15 +128,17 @@ def test_nobody_is_connected_to_a_container_that_a_killed_zeroscale_was_stopping
         old.process.kill()
         old.process.wait()
         new = harness.proxy("docker", "slow", words, port)
-        new.wait_for("Found docker-.* stopping")
+        new.wait_for("stopping: an earlier zeroscale or another program")
         with socket.create_connection(("127.0.0.1", new.port), 30) as client:
             client.sendall(b"second")
-            new.wait_for("Will start docker-.* again once it has stopped")
+            new.wait_for("will be started again")
             assert answers(port)
             engine.docker("kill", "--signal", "USR2", "slow")
             assert exactly(client, 6) == b"second"
         assert engine.docker("logs", "slow").count("saving") == 1, "the stop was not requested again"
-        offline, online, relayed = (new.text().index(text) for text in ("is offline", "is online", "Total clients: 1"))
+        offline, online, relayed = (
+            new.text().index(text) for text in (": stopped after", ": ready", "Total clients: 1")
+        )
         assert offline < online < relayed
         wait_until(lambda: engine.docker("logs", "slow").count("saving") == 2, "it saves again", program=new)
         engine.docker("kill", "--signal", "USR2", "slow")
@@ -192,5 +194,5 @@ def test_a_machine_is_woken_by_a_packet_and_put_to_sleep_through_ssh(harness: Pe
                 client.close()
                 wait_until(sleep_log.exists, "ssh came through", program=proxy)
                 assert machine.terminate() == 0
-        proxy.wait_for("is offline")
+        proxy.wait_for(": stopped( after|:)")
         proxy.end()

@@ -54,7 +54,7 @@ def test_a_player_who_comes_when_it_stops_is_in_soon(
     assert time.monotonic() - began < IN_AGAIN_WITHIN
     assert record.exit_codes() == [143]
     second.leave()
-    proxy.wait_for("is offline", after=proxy.wait_for("Stopping", after=at))
+    proxy.wait_for(": stopped( after|:)", after=proxy.wait_for(": stopping: ", after=at))
     proxy.wait_until_asleep()
     assert (record.starts(), record.exit_codes()) == (2, [143, 143])
     proxy.end()

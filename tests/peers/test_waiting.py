@@ -34,10 +34,10 @@ def test_a_player_that_leaves_does_not_cancel_the_start(harness: PeerHarness) ->
     proxy, record = harness.minecraft("minecraft-protocol", VERSION, "gives-up", start_delay=4)
     player = harness.player(VERSION, proxy.port, "Hasty")
     player.wait_for_event("connected")
-    proxy.wait_for("Starting")
+    proxy.wait_for(": starting: Hasty ")
     player.leave()
-    proxy.wait_for(r"^INFO:.*Hasty .*: left after", 2)
-    proxy.wait_for("^INFO:.* is online")
+    proxy.wait_for(r"INFO:zeroscale.access:.*: Hasty .*: left after", 2)
+    proxy.wait_for("INFO:.*: ready")
     proxy.wait_until_asleep()
     assert record.logins() == []
     assert record.exit_codes() == [0]
@@ -72,7 +72,7 @@ def test_a_legacy_login_wakes_it_and_is_kicked_in_its_own_format(harness: PeerHa
     (units,) = struct.unpack(">H", received[1:3])
     assert received[3:].decode("utf-16-be").strip()
     assert len(received) == 3 + 2 * units
-    proxy.wait_for("^INFO:.* is online")
+    proxy.wait_for("INFO:.*: ready")
     proxy.wait_until_asleep()
     assert record.starts() == 1
     proxy.end()

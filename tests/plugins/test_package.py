@@ -56,7 +56,7 @@ def check_proxy(directory: Path, state: Path) -> None:
             with client.makefile("rb") as answer:
                 assert answer.read(11) == b"hello world"
         proxy.wait_for(" has ended")
-        proxy.wait_for(f"INFO:zeroscale_echo:echo-{private} is offline")
+        proxy.wait_for(": stopped after")
         proxy.signal(signal.SIGTERM)
         assert proxy.wait() == 0
     assert any(re.match(r"INFO:zeroscale_echo:process \d+ has ended", line) for line in proxy.lines)

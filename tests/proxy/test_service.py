@@ -142,19 +142,21 @@ def test_a_plugin_with_a_status_of_its_own_runs(harness: Harness) -> None:
     # The plugin logs "launching", "launched", "ending" and "ended"; zeroscale logs the others.
     at = 0
     for pattern in (
-        r"^DEBUG:zeroscale\.\S+:Listening on \('::', \d+, 0, 0\)",
-        r"^DEBUG:zeroscale\.\S+:Listening on \('0\.0\.0\.0', \d+\)",
-        r"^DEBUG:zeroscale\.\S+:New connection .*server is stopped",
-        r"^INFO:thirdparty\.plugin:launching the echo server",
-        r"^INFO:thirdparty\.plugin:launched it",
-        r"^INFO:thirdparty\.plugin:.* is online",
-        r"^DEBUG:.*[Tt]otal clients: 1",
-        r"^DEBUG:.*[Ll]ost connection, total clients: 0",
-        r"^DEBUG:.*Scheduling the stop",
-        r"^DEBUG:.*No clients online for 1 seconds",
-        r"^INFO:thirdparty\.plugin:ending the echo server",
-        r"^INFO:thirdparty\.plugin:ended it",
-        r"^INFO:thirdparty\.plugin:.* is offline",
+        r"DEBUG:zeroscale\.\S+:Listening on \('::', \d+, 0, 0\)",
+        r"DEBUG:zeroscale\.\S+:Listening on \('0\.0\.0\.0', \d+\)",
+        r"DEBUG:zeroscale\.\S+:New connection .*server is stopped",
+        r"INFO:zeroscale\.server:.*: starting: 127\.0\.0\.1 connected",
+        r"INFO:thirdparty\.plugin:launching the echo server",
+        r"INFO:thirdparty\.plugin:launched it",
+        r"INFO:zeroscale\.server:.*: ready after",
+        r"DEBUG:.*[Tt]otal clients: 1",
+        r"DEBUG:.*[Ll]ost connection, total clients: 0",
+        r"DEBUG:.*Scheduling the stop",
+        r"DEBUG:.*No clients online for 1 seconds",
+        r"INFO:zeroscale\.server:.*: stopping: no connections for 1 s",
+        r"INFO:thirdparty\.plugin:ending the echo server",
+        r"INFO:thirdparty\.plugin:ended it",
+        r"INFO:zeroscale\.server:.*: stopped after",
     ):
         at = proxy.wait_for(pattern, after=at)
     assert proxy.terminate() == 0
@@ -166,7 +168,7 @@ def test_a_fake_status_is_sent_and_the_connection_closed_and_it_wakes(harness: H
     proxy = harness.run("-t", "1", "-a", str(harness.server_port))
     with harness.connect() as client:
         assert receive(client, 100) == b"asleep, come again"
-    proxy.wait_for("is online")
+    proxy.wait_for(": ready")
     with harness.connect() as client:
         assert receive(client, 6) == b"hello "
     assert proxy.terminate() == 0

@@ -602,7 +602,7 @@ def test_a_forced_relay_without_a_thread_is_an_error() -> None:
 async def test_without_a_thread_the_other_relay_takes_all_pairs_until_one_can_be_had(
     no_thread: NoRelayThread, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "zeroscale.relay")
+    caplog.set_level(logging.INFO, "zeroscale.access")
     clock = Clock()
     relays = Relays(reactor, clock=clock.seconds)
     relays.start()

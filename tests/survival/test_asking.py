@@ -29,12 +29,12 @@ def test_quarrys_server_which_closes_at_unknown_numbers_sleeps(harness: Survival
     command = [option for word in words for option in ("-a", word)]
     first = harness.run("generic", "-t", "60", "--on-exit", "leave", *command)
     player = harness.player(protocol=KNOWN_TO_QUARRY)
-    first.wait_for("is online")
+    first.wait_for(": ready")
     player.leave()
     assert first.terminate() == 0
     assert "version" not in status_kept(harness)
     second = harness.run("generic", "-t", "1", *command)  # knows no player but from the record of the first
-    second.wait_for("taking it over")
+    second.wait_for("found running")
     harness.server_is_gone(second)
     assert second.terminate() == 0
 
@@ -75,6 +75,6 @@ def test_a_server_whose_status_cannot_be_had_is_asked_on_its_console(
     if busy is None:
         harness.server_is_gone(proxy)
     else:
-        proxy.wait_for(f"WARNING.* is not stopped: .*{re.escape(busy)}")
+        proxy.wait_for(f"WARNING.* not stopped: .*{re.escape(busy)}")
         assert harness.servers()
     assert proxy.terminate() == 0

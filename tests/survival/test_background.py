@@ -64,13 +64,13 @@ def test_it_wakes_sleeps_and_wakes_again(harness: SurvivalHarness, script: str, 
     proxy = run(harness, script)
     harness.player().is_greeted()
     proxy.wait_for("runs in the background .* Have the command run it in the foreground")
-    stopping = proxy.wait_for("Stopping minecraft")
+    stopping = proxy.wait_for(": stopping: ")
     late = harness.player("Late")
-    offline = proxy.wait_for("is offline", after=stopping)
+    offline = proxy.wait_for(": stopped( after|:)", after=stopping)
     assert harness.journal().consistent
     assert harness.journal().saves == 1
     late.is_greeted()
-    proxy.wait_for("is offline", after=offline)
+    proxy.wait_for(": stopped( after|:)", after=offline)
     assert proxy.terminate() == 0
     harness.server_is_gone(proxy)
     report = harness.journal()
@@ -83,9 +83,9 @@ def test_it_outlives_a_killed_proxy_and_is_adopted(harness: SurvivalHarness, scr
     harness.player().is_greeted()
     kill_proxy(old)
     new = run(harness, script)
-    new.wait_for("taking it over")
+    new.wait_for("found running")
     harness.player().is_greeted()
-    new.wait_for("is offline")
+    new.wait_for(": stopped( after|:)")
     assert new.terminate() == 0
     report = harness.journal()
     assert (report.consistent, report.closed, report.saves) == (True, True, 1)

@@ -25,17 +25,17 @@ def test_a_server_that_never_gets_ready_backs_off_and_is_not_retried_in_the_end(
         message = harness.player().kick_message()
     assert "it ended while it started" in message
     assert "about 10 s" in message
-    assert "Starting" not in "\n".join(proxy.lines[at:])
+    assert ": starting: " not in "\n".join(proxy.lines[at:])
     assert proxy.terminate() == 0
     # The count of crashes outlives the proxy; one more, and there is no retry.
     proxy = harness.run_demo("--max_crashes", "3", switches="--crash-at-start")
     assert "out of order" in harness.player().kick_message()
-    proxy.wait_for("has failed 3 times in a row, and is not started again before zeroscalectl release")
+    proxy.wait_for("given up after 3 failures in a row: it is not started again before zeroscalectl release")
     assert "Out of order" in harness.motd()
     at = len(proxy.lines)
     with without_delay():
         assert "out of order" in harness.player().kick_message()
-    assert "Starting" not in "\n".join(proxy.lines[at:])
+    assert ": starting: " not in "\n".join(proxy.lines[at:])
     assert proxy.terminate() == 0
     assert "Traceback" not in proxy.text(), proxy.text()
 
@@ -46,7 +46,7 @@ def test_a_crash_with_players_is_logged_with_the_last_output(harness: SurvivalHa
     playing = harness.player()
     playing.is_joined()
     playing.is_closed()
-    proxy.wait_for("failed: it ended while it ran .exit code 1: an error.; its last output: .*told to crash in play")
+    proxy.wait_for("crashed: it ended while it ran .exit code 1: an error.; its last output: .*told to crash in play")
     assert "Something went wrong" in harness.motd()
     harness.player("Again").is_joined()
     assert proxy.terminate() == 0
@@ -68,8 +68,7 @@ def test_a_clean_exit_is_no_crash(harness: SurvivalHarness, code: str, end: Call
     proxy = harness.run_demo("--max_crashes", "1")
     harness.player().is_greeted()
     end(harness)
-    proxy.wait_for(f"has exited by itself .{code}", AT_ONCE)
-    proxy.wait_for("is offline")
+    proxy.wait_for(f": stopped: it exited by itself .{code}", AT_ONCE)
     assert "Asleep" in harness.motd()
     harness.player().is_greeted()
     assert proxy.terminate() == 0
@@ -87,9 +86,9 @@ def test_a_server_that_restarts_itself_is_followed(harness: SurvivalHarness) -> 
     wait_until(lambda: len(harness.times_of("ready")) == 2, "it has restarted", program=proxy)
     harness.player().is_greeted()
     assert harness.server() != first
-    assert "is offline" not in proxy.text()
+    assert ": stopped" not in proxy.text()
     harness.server_is_gone(proxy)
-    proxy.wait_for("is offline")
+    proxy.wait_for(": stopped( after|:)")
     assert len(harness.times_of("started")) == 2
     assert proxy.terminate() == 0
 
@@ -103,7 +102,7 @@ def test_a_server_that_has_restarted_itself_is_adopted(harness: SurvivalHarness)
     old.process.kill()
     old.process.wait()
     new = harness.run_small_server(idle=0.3)
-    new.wait_for("taking it over")
+    new.wait_for("found running")
     harness.player().is_greeted()
     harness.server_is_gone(new)
     assert len(harness.times_of("started")) == 2
@@ -120,7 +119,7 @@ def test_a_script_that_restarts_its_server_in_a_loop_is_stopped(harness: Surviva
     # After `stop` the script starts it once more; SIGTERM reaches the script, too.
     proxy.wait_for("sending SIGTERM")
     harness.server_is_gone(proxy)
-    proxy.wait_for("is offline")
+    proxy.wait_for(": stopped( after|:)")
     assert len(harness.times_of("started")) == 3
     began = time.monotonic()
     harness.player().is_greeted()

@@ -65,7 +65,7 @@ def test_resources_are_released_after_each_cycle(
     at = 0
     for cycle in range(cycles):
         harness.player(f"Player{cycle}").is_greeted()
-        at = proxy.wait_for("is offline", after=at)
+        at = proxy.wait_for(": stopped( after|:)", after=at)
         proxy.process.send_signal(signal.SIGUSR2)
         if cycle == SETTLED:
             before = resources(proxy, harness), resident(proxy)

@@ -35,14 +35,14 @@ def test_its_running_server_is_adopted(harness: SurvivalHarness) -> None:
     forget_mark(former(harness))
     new = harness.run_demo(switches="--echo --ignore-term", idle=0.5)
     new.wait_for(f"demo-{harness.server_port} is called demo-{harness.port} now")
-    new.wait_for("taking it over")
+    new.wait_for("found running")
     assert [path.name for path in harness.state.glob("demo-*")] == [f"demo-{harness.port}"]
     player = harness.player("Staying")
     player.is_joined()
     assert harness.server() == server
     player.leave()
     harness.server_is_gone(new)  # idle: the new zeroscale writes to the console that the old one has made
-    new.wait_for("is offline")
+    new.wait_for(": stopped( after|:)")
     harness.player("Again").is_joined()
     assert new.terminate() == 0
     report = harness.journal()
@@ -58,7 +58,7 @@ def test_a_server_that_has_restarted_itself_is_adopted(harness: SurvivalHarness)
     kill_proxy(old)
     forget_mark(former(harness, "minecraft"))
     new = harness.run_small_server(idle=0.3)
-    new.wait_for("taking it over")
+    new.wait_for("found running")
     harness.player().is_greeted()
     harness.server_is_gone(new)
     assert len(harness.times_of("started")) == 2
@@ -73,7 +73,7 @@ def test_a_second_update_that_was_killed_between_its_steps(harness: SurvivalHarn
     kill_proxy(harness.run_demo(switches="--echo"))
     (harness.state / f"demo-{harness.port}" / "named-after-listen-port").unlink()
     new = harness.run_demo(switches="--echo", idle=0.5)
-    new.wait_for("taking it over")
+    new.wait_for("found running")
     assert harness.server() == server
     harness.server_is_gone(new)
     assert new.terminate() == 0

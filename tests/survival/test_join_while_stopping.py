@@ -36,7 +36,7 @@ def until(moment: float) -> None:
 def test_twenty_players_one_every_50_ms_of_one_stop(harness: SurvivalHarness) -> None:
     proxy = harness.run_demo(switches=f"--slow-stop {SAVING}", idle=0)
     harness.player("First").is_greeted()
-    at = proxy.wait_for("Stopping demo")
+    at = proxy.wait_for(": stopping: ")
     stopping_at = time.monotonic()
     players: list[Player] = []
     for number in range(round(SAVING / STEP)):
@@ -44,7 +44,7 @@ def test_twenty_players_one_every_50_ms_of_one_stop(harness: SurvivalHarness) ->
         players.append(harness.player(f"Player{number}"))
     for player in players:
         player.is_greeted()
-    assert "is offline" in "\n".join(proxy.lines[at:])
+    assert ": stopped after" in "\n".join(proxy.lines[at:])
     assert 2 <= assert_saved(harness, proxy) <= 3
 
 

@@ -35,7 +35,7 @@ def test_left_running_for_the_next_zeroscale(harness: SurvivalHarness, state: st
     assert first.terminate() == 0
     assert harness.server() == server
     second = harness.run_demo("--on_exit", "leave", start=start, switches="--ignore-term", idle=0.3)
-    second.wait_for("taking it over")
+    second.wait_for("found running")
     harness.player().is_greeted()
     harness.server_is_gone(second)
     assert second.terminate() == 0
@@ -70,8 +70,8 @@ def test_a_keep_awake_file_keeps_an_idle_server_running(harness: SurvivalHarness
     (harness.world / "zeroscale.keep-awake").touch()
     proxy = harness.run_demo(idle=0)
     harness.player().is_greeted()
-    proxy.wait_for("is not stopped: .*kept awake by .*zeroscale.keep-awake")
-    proxy.wait_for("No clients online", after=proxy.wait_for("Scheduling the stop of .* in 5 s"))
+    proxy.wait_for("not stopped: .*kept awake by .*zeroscale.keep-awake")
+    proxy.wait_for("No clients online", after=proxy.wait_for("Scheduling the stop in 5 s"))
     assert harness.servers()
     (harness.world / "zeroscale.keep-awake").unlink()
     harness.server_is_gone(proxy)
@@ -84,9 +84,9 @@ def test_a_keep_asleep_file_rejects_players_with_its_text(harness: SurvivalHarne
     file = harness.world / "zeroscale.keep-asleep"
     proxy = harness.run_demo(idle=0, switches="--slow-stop 0.5")
     harness.player().is_greeted()
-    proxy.wait_for("Stopping demo")
+    proxy.wait_for(": stopping: ")
     waiting = harness.player("Waiting")
-    proxy.wait_for("Will start .* again")
+    proxy.wait_for("will be started again")
     file.write_text("A backup is being made.")
     assert "A backup is being made." in waiting.kick_message(), "it will not start again"
     with without_delay():
@@ -111,7 +111,7 @@ def test_paused_and_resumed_within_milliseconds(
     took = []
     at = 0
     for number in range(10):
-        at = proxy.wait_for("Pausing demo", after=at)
+        at = proxy.wait_for(": pausing: ", after=at)
         wait_until(lambda: state_of(server) == "T", "it is paused", program=proxy)
         assert "Paused" in harness.motd()
         began = time.monotonic()
@@ -139,10 +139,10 @@ def test_a_paused_server_is_resumed_and_saves_when_the_proxy_exits(harness: Surv
 def test_a_paused_server_is_stopped_after_pause_stop_after(harness: SurvivalHarness) -> None:
     proxy = harness.run_demo("--idle_action", "pause+stop", "--pause_stop_after", "0.5", idle=0)
     harness.player().is_greeted()
-    at = proxy.wait_for("Pausing demo")
-    proxy.wait_for("Stopping demo", after=at)
+    at = proxy.wait_for(": pausing: ")
+    proxy.wait_for(": stopping: ", after=at)
     harness.server_is_gone(proxy)
-    proxy.wait_for("is offline", AT_ONCE)
+    proxy.wait_for(": stopped( after|:)", AT_ONCE)
     assert proxy.terminate() == 0
     assert_saved(harness, proxy, runs=1)
 
@@ -151,7 +151,7 @@ def test_a_paused_server_is_stopped_after_pause_stop_after(harness: SurvivalHarn
 def test_minimum_online_time(harness: SurvivalHarness) -> None:
     proxy = harness.run_demo("--minimum_online_time", "1", idle=0)
     harness.player().is_greeted()
-    proxy.wait_for("is online")
+    proxy.wait_for(": ready")
     online_at = time.monotonic()
     harness.server_is_gone(proxy)
     assert 0.7 < time.monotonic() - online_at < 1 + AT_ONCE
@@ -167,7 +167,7 @@ def test_the_exit_of_the_proxy_waits_for_a_save_and_a_second_signal_sends_sigter
     proxy = harness.run_demo(switches="--slow-stop 0.8 --ignore-stop")
     harness.player().is_greeted()
     proxy.process.send_signal(number)
-    proxy.wait_for("Stopping demo")
+    proxy.wait_for(": stopping: ")
     proxy.process.send_signal(number)
     proxy.wait_for("sending SIGTERM")
     assert proxy.wait() == 0
@@ -180,8 +180,8 @@ def test_a_server_without_a_status_is_asked_on_its_console(harness: SurvivalHarn
     (harness.world / "online").write_text("2")
     proxy = harness.run_small_server(idle=0)
     harness.player().is_greeted()
-    proxy.wait_for("is not stopped: players that zeroscale does not relay: 2")
-    at = proxy.wait_for("Scheduling the stop of .* in 5 s")
+    proxy.wait_for("not stopped: players that zeroscale does not relay: 2")
+    at = proxy.wait_for("Scheduling the stop in 5 s")
     (harness.world / "online").write_text("0")
     proxy.wait_for("No clients online", after=at)
     harness.server_is_gone(proxy)

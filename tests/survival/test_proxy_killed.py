@@ -46,12 +46,12 @@ def test_proxy_killed_while_the_server_starts(harness: SurvivalHarness) -> None:
     kill_proxy(old)
     waiting.is_closed()
     new = harness.run_demo(start=1, switches=switches, idle=0.3)
-    new.wait_for("taking it over")
+    new.wait_for("found running")
     assert "Waking up" in harness.motd()
     harness.player().is_greeted()
     assert harness.server() == server
     harness.server_is_gone(new)  # idle
-    new.wait_for("is offline")
+    new.wait_for(": stopped( after|:)")
     assert new.terminate() == 0
     assert_saved(harness, old, new, runs=1)
 
@@ -66,7 +66,7 @@ def test_proxy_killed_with_players(harness: SurvivalHarness) -> None:
         kill_proxy(old)
         on.is_closed()
     new = harness.run_demo(switches=switches, idle=0.5)
-    new.wait_for("is online")
+    new.wait_for(": ready")
     staying = harness.player("Staying")
     staying.is_joined()
     assert harness.server() == server
@@ -75,7 +75,7 @@ def test_proxy_killed_with_players(harness: SurvivalHarness) -> None:
     staying.leave()
     new.wait_for("Lost connection, total clients: 0", after=at)
     harness.server_is_gone(new)
-    new.wait_for("is offline")
+    new.wait_for(": stopped( after|:)")
     again = harness.player("Again")
     again.is_joined()
     assert harness.server() != server
@@ -95,12 +95,12 @@ def test_proxy_killed_while_the_server_stops(harness: SurvivalHarness) -> None:
     server = harness.server()
     kill_proxy(old)
     new = harness.run_demo(switches=switches)
-    new.wait_for("Found demo-.* stopping")
+    new.wait_for("stopping: an earlier zeroscale or another program")
     assert "Going to sleep" in harness.motd()
     joining = harness.player("Next")
     joining.is_joined()
     assert harness.server() != server
-    offline, online, relayed = (new.text().index(text) for text in ("is offline", "is online", "Total clients: 1"))
+    offline, online, relayed = (new.text().index(text) for text in (": stopped after", ": ready", "Total clients: 1"))
     assert offline < online < relayed, "nobody was connected to the server that was about to end"
     joining.leave()
     assert new.terminate() == 0
@@ -133,11 +133,11 @@ def test_proxy_killed_while_a_command_stops_the_server(harness: SurvivalHarness,
     wait_until(lambda: "Saving worlds" in (harness.world / "output").read_text(), "it saves", program=old)
     kill_proxy(old)
     new = harness.run("command", *arguments)
-    new.wait_for("Found command-.* stopping")
+    new.wait_for("stopping: an earlier zeroscale or another program")
     assert "Going to sleep" in harness.motd()
     joining = harness.player("Next")
     joining.is_joined()
-    offline, online, relayed = (new.text().index(text) for text in ("is offline", "is online", "Total clients: 1"))
+    offline, online, relayed = (new.text().index(text) for text in (": stopped after", ": ready", "Total clients: 1"))
     assert offline < online < relayed, "nobody was connected to the server that was about to end"
     joining.leave()
     assert new.terminate() == 0
@@ -153,7 +153,7 @@ def test_proxy_killed_while_the_server_is_paused(harness: SurvivalHarness) -> No
     server = harness.server()
     kill_proxy(old)
     new = harness.run_demo(switches=switches)
-    new.wait_for("is online")
+    new.wait_for(": ready")
     harness.player().is_greeted()
     assert harness.server() == server
     assert new.terminate() == 0
@@ -169,7 +169,7 @@ def test_a_player_who_joins_while_an_adopted_server_stops_gets_a_new_one(harness
     wait_until(lambda: not answers(harness.server_port), "it stops", program=old)
     kill_proxy(old)
     new = harness.run_small_server()
-    new.wait_for("Found minecraft-.* stopping")
+    new.wait_for("stopping: an earlier zeroscale or another program")
     harness.player("Next").is_greeted()
     assert len(harness.times_of("started")) == 2
     assert harness.times_of("started")[1] > harness.times_of("stopped")[0]
@@ -184,7 +184,7 @@ def test_an_adopted_server_is_stopped_when_the_proxy_exits(harness: SurvivalHarn
     old.wait_for("Preparing level")
     kill_proxy(old)
     new = harness.run_demo(switches="--ignore-term")
-    new.wait_for("taking it over")
+    new.wait_for("found running")
     assert new.terminate() == 0
     assert_saved(harness, old, new, runs=1)
 
@@ -210,9 +210,9 @@ def test_a_second_proxy_for_the_same_server_is_refused(harness: SurvivalHarness,
     ("moment", "start"),
     [
         # Its port is not bound yet, and no world is open: only the lock of zeroscale shows that it runs.
-        pytest.param("Starting minecraft", 60, marks=pytest.mark.slow),
+        pytest.param(": starting: ", 60, marks=pytest.mark.slow),
         pytest.param("Preparing level", 3, marks=pytest.mark.slow),
-        pytest.param("is online", 0, marks=pytest.mark.slow),
+        pytest.param(": ready", 0, marks=pytest.mark.slow),
     ],
 )
 def test_no_second_server_is_started_beside_one_of_another_state_directory(

@@ -43,7 +43,7 @@ def test_the_server_is_started_all_the_same_for_a_player_who_waits(harness: Surv
     player = harness.player()
     proxy.wait_for(r"WARNING.*status= \(true\) says that the server runs, but .* it is taken for stopped")
     player.is_greeted()
-    proxy.wait_for("is offline", after=proxy.wait_for("Stopping command"))
+    proxy.wait_for(": stopped( after|:)", after=proxy.wait_for(": stopping: "))
     with without_delay():
         harness.player().is_greeted()
     assert len(harness.times_of("started")) == 2
@@ -55,7 +55,7 @@ def test_the_server_is_started_all_the_same_for_a_player_who_waits(harness: Surv
 def test_a_player_who_does_not_wait_so_long_finds_it_started(harness: SurvivalHarness) -> None:
     proxy = begin(harness, "-t", "60", "--join", "kick")
     assert "waking" in harness.player().kick_message(AT_ONCE).lower()
-    proxy.wait_for("is online")
+    proxy.wait_for(": ready")
     harness.player().is_greeted()
     assert proxy.terminate() == 0
     assert harness.servers() == set()
@@ -65,7 +65,7 @@ def test_a_player_who_does_not_wait_so_long_finds_it_started(harness: SurvivalHa
 def test_without_players_nothing_is_started(harness: SurvivalHarness) -> None:
     proxy = begin(harness, "-t", "60")
     proxy.wait_for("is taken for stopped")
-    proxy.wait_for("is offline")
+    proxy.wait_for(": stopped( after|:)")
     assert harness.times_of("started") == []
     with without_delay():
         harness.player().is_greeted()
@@ -84,7 +84,7 @@ def test_after_a_crash_the_next_player_starts_it(harness: SurvivalHarness) -> No
     enough = len(asked.read_bytes()) + 2
     wait_until(lambda: len(asked.read_bytes()) >= enough, "it is asked again", program=proxy)
     crash(harness)
-    proxy.wait_for("has exited by itself")
+    proxy.wait_for("it exited by itself")
     harness.player().is_greeted()
     assert len(harness.times_of("started")) == 2
     assert proxy.terminate() == 0

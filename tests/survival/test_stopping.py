@@ -16,7 +16,7 @@ def test_a_server_that_ignores_stop_saves_on_sigterm(harness: SurvivalHarness) -
     proxy = harness.run_demo("--stop_timeout", "0.5", switches="--ignore-stop --slow-stop 0.3", idle=0)
     harness.player().is_greeted()
     proxy.wait_for("has not stopped for . s: sending SIGTERM, on which it saves")
-    proxy.wait_for("is offline")
+    proxy.wait_for(": stopped( after|:)")
     report = harness.journal()
     assert (report.consistent, report.closed, report.saves) == (True, True, 1)
     harness.player().is_greeted()
@@ -28,7 +28,7 @@ def test_a_server_that_ignores_stop_saves_on_sigterm(harness: SurvivalHarness) -
 def test_a_server_that_ignores_everything_is_not_killed_and_players_read_why(harness: SurvivalHarness) -> None:
     proxy = harness.run_demo("--stop_timeout", "0.8", switches="--ignore-stop --ignore-term", idle=0)
     harness.player().is_greeted()
-    at = proxy.wait_for("Stopping demo")
+    at = proxy.wait_for(": stopping: ")
     waiting = harness.player("Waiting")
     proxy.wait_for("sending SIGTERM", after=at)
     assert waiting.is_waiting, "it may well be saving"
@@ -62,7 +62,7 @@ def test_sigkill_is_sent_only_with_kill_timeout_and_the_log_warns_of_lost_data(h
     harness.player().is_greeted()
     proxy.wait_for("sending SIGTERM")
     proxy.wait_for("ERROR.* sending SIGKILL after kill_timeout; data may be lost")
-    proxy.wait_for("is offline")
+    proxy.wait_for(": stopped( after|:)")
     harness.server_is_gone(proxy)
     harness.player().is_greeted()
     assert proxy.terminate() == 0
@@ -77,9 +77,9 @@ def test_a_start_that_takes_too_long_is_stopped_before_it_has_failed(harness: Su
     waiting = harness.player()
     message = waiting.kick_message()
     assert "not ready within" in message
-    proxy.wait_for("ERROR.*was not ready within [0-9]+ s: .*; its last output: .*Starting minecraft")
+    proxy.wait_for("WARNING.*: stopping: it was not ready within [0-9]+ s$")
     assert "Something went wrong" not in harness.motd(), "it still runs"
-    proxy.wait_for("failed: it was not ready within")
+    proxy.wait_for("ERROR.*: start failed: it was not ready within [0-9]+ s: .*; its last output: .*Starting minecraft")
     assert harness.servers() == set()
     assert "Something went wrong" in harness.motd()
     assert proxy.terminate() == 0
@@ -99,7 +99,7 @@ def test_a_start_that_takes_too_long_is_stopped_before_it_has_failed(harness: Su
 def test_a_start_scripts_child_is_stopped_with_it(harness: SurvivalHarness, line: str) -> None:
     proxy = harness.run_small_server("--stop_timeout", "0.5", idle=0, shell_line=line)
     harness.player().is_greeted()
-    proxy.wait_for("is offline")
+    proxy.wait_for(": stopped( after|:)")
     harness.server_is_gone(proxy)
     harness.player().is_greeted()
     assert proxy.terminate() == 0
@@ -116,9 +116,9 @@ IN_BACKGROUND = ["{} & wait", "trap 'kill $!; wait; exit 0' TERM; {} & wait", "{
 def test_with_a_signal_a_server_that_reads_no_console_is_stopped_at_once(harness: SurvivalHarness, line: str) -> None:
     proxy = harness.run_small_server("-a", "stop=SIGTERM", idle=0.5, shell_line=line)
     harness.player().is_greeted()
-    proxy.wait_for("Stopping minecraft")
+    proxy.wait_for(": stopping: ")
     with without_delay():
-        proxy.wait_for("is offline")
+        proxy.wait_for(": stopped( after|:)")
         harness.player().is_greeted()
     assert proxy.terminate() == 0
     assert harness.servers() == set()
@@ -144,9 +144,9 @@ def test_a_program_that_speaks_minecraft_is_asked_as_such_and_stopped_by_a_signa
     proxy = harness.run("generic", "-t", "0.5", *words)
     assert "Asleep" in harness.motd(), "a ping does not wake it"
     harness.player().is_greeted()
-    proxy.wait_for("Stopping generic")
+    proxy.wait_for(": stopping: ")
     with without_delay():
-        proxy.wait_for("is offline")
+        proxy.wait_for(": stopped( after|:)")
     assert "The zeroscale demo server" in harness.motd(), "its status was asked for, and kept"
     harness.player().is_greeted()
     assert proxy.terminate() == 0
@@ -159,7 +159,7 @@ def test_a_child_that_outlives_its_start_script_is_still_the_server(harness: Sur
     proxy = harness.run_small_server(idle=0.5, shell_line="exec 3<&0; {} <&3 & exit 0")
     harness.player().is_greeted()
     harness.player().is_greeted()
-    proxy.wait_for("is offline")
+    proxy.wait_for(": stopped( after|:)")
     harness.server_is_gone(proxy)
     assert len(harness.times_of("started")) == 1
     assert proxy.terminate() == 0
@@ -171,7 +171,7 @@ def test_a_forked_child_is_stopped_with_the_server(harness: SurvivalHarness) -> 
     harness.player().is_greeted()
     assert len(harness.servers()) == 2
     harness.server_is_gone(proxy)
-    proxy.wait_for("is offline")
+    proxy.wait_for(": stopped( after|:)")
     harness.player().is_greeted()
     first, second = sorted(harness.servers())
     os.kill(first, signal.SIGKILL)
@@ -203,7 +203,7 @@ def test_a_flood_of_output_neither_blocks_the_server_nor_fills_the_disk(harness:
     assert largest < 40_000_000
     player.leave()
     harness.server_is_gone(proxy)
-    proxy.wait_for("is offline")
+    proxy.wait_for(": stopped( after|:)")
     assert proxy.terminate() == 0
     assert harness.journal().consistent
     assert harness.journal().closed

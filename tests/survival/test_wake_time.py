@@ -18,7 +18,7 @@ def wakes(harness: SurvivalHarness, count: int, start: float, shell_line: str) -
     at = 0
     for number in range(count):
         harness.player(f"Player{number}").is_greeted()
-        at = proxy.wait_for("is offline", after=at)
+        at = proxy.wait_for(": stopped( after|:)", after=at)
     assert proxy.terminate() == 0
     ready, logins = harness.times_of("ready"), harness.times_of("login")
     assert len(ready) == len(logins) == count

@@ -32,7 +32,7 @@ OnExit = Literal["stop", "leave"]
 RelayChoice = Literal["auto", "splice", "transport"]
 UnknownHost = Literal["close", "answer"]
 Reload = Literal["manual", "auto"]
-LogFormat = Literal["text", "json"]
+LogFormat = Literal["text", "plain", "json"]
 ProxyHeaderVersion = Literal["v1", "v2"]
 EventName = Literal["woken", "ready", "joined", "left", "stopping", "stopped", "failed", "given_up", "refused"]
 Waiting = Literal["auto", "hold", "answer", "page", "page-only"]
@@ -608,7 +608,11 @@ class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     format: Annotated[
         LogFormat,
-        key("log lines as text, or as JSON objects (docs/logging.md)", group=PROXY, option="log_format"),
+        key(
+            "log lines as text, as text without the time, or as JSON objects (docs/logging.md)",
+            group=PROXY,
+            option="log_format",
+        ),
     ] = "text"
     addresses: Annotated[bool, key("write players' IP addresses to the log", group=PROXY, option="log_addresses")] = (
         True

@@ -29,7 +29,7 @@ from zeroscale.system.accounts import account_name
 if TYPE_CHECKING:
     from twisted.internet.unix import Server as UnixTransport
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.control")
 
 IDLE_TIMEOUT = 120.0
 """Seconds after which a client without pending requests is disconnected, since the number of clients is limited."""

@@ -28,7 +28,7 @@ from zeroscale.system import endpoints
 if TYPE_CHECKING:
     from twisted.internet.tcp import Connection
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.control")
 
 DEADLINE = 10.0
 """Seconds after which a connection is aborted: Prometheus' own timeout is as long."""

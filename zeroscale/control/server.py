@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from zeroscale.control.handlers import CommandHandler
     from zeroscale.control.interfaces import ProxyControl
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.control")
 
 MAX_CLIENTS = 32
 """Enough for a few operators, a health check and a dashboard at the same time."""

@@ -27,7 +27,7 @@ from zeroscale.errors import ConfigMistakes, ZeroscaleError, printed
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.proxy")
 
 LONGEST_LINE = 4096
 """Characters of one line typed on the console; a longer line is cut into several."""

@@ -52,9 +52,13 @@ class TwistdLog(Struct, frozen=True):
 
 
 def to_stderr(level: int, config: LogConfig = DEFAULTS) -> LogWriter:
-    """Log to stderr: zeroscale's records of `level` and above, Twisted's own of WARNING and above."""
-    writer = LogWriter(DescriptorOutput(sys.stderr.fileno()))
-    _install_handler(_lines_to(writer), level, config)
+    """Log to stderr: zeroscale's records of `level` and above, Twisted's own of WARNING and above.
+
+    Lines of text begin with the time, unless stderr is journald, which has its own.
+    """
+    descriptor = sys.stderr.fileno()
+    writer = LogWriter(DescriptorOutput(descriptor))
+    _install_handler(_lines_to(writer), level, config, times=config.format == "text" and not _is_journal(descriptor))
     observer = FilteringLogObserver(STDLibLogObserver("twisted"), [LogLevelFilterPredicate(LogLevel.warn)])
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     return writer
@@ -68,8 +72,8 @@ def to_twisted(
 ) -> TwistdLog:
     """Log records of `level` and above into twistd's log.
 
-    As text they are messages of Twisted's log, in twistd's form. As JSON they are the lines of its file, and Twisted's
-    own messages become JSON lines too.
+    As text they are messages of Twisted's log, in twistd's form, which has the time. As JSON they are the lines of its
+    file, and Twisted's own messages become JSON lines too.
 
     :param twistd: twistd's options; None: not run by twistd.
     :param reactor: rotates the file on SIGUSR1, as twistd does, or reopens it where it was moved away; required with
@@ -91,9 +95,17 @@ def _lines_to(writer: LogWriter) -> Handler:
     return Handler(lambda line: writer.write(f"{line}\n"))
 
 
-def _install_handler(handler: logging.Handler, level: int, config: LogConfig) -> None:
-    lines = JsonLines if config.format == "json" else TextLines
-    handler.setFormatter(lines(addresses=config.addresses))
+def _is_journal(descriptor: int) -> bool:
+    """Return whether a descriptor is journald's (systemd.exec(5), JOURNAL_STREAM)."""
+    status = os.fstat(descriptor)
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _install_handler(handler: logging.Handler, level: int, config: LogConfig, *, times: bool = False) -> None:
+    if config.format == "json":
+        handler.setFormatter(JsonLines(addresses=config.addresses))
+    else:
+        handler.setFormatter(TextLines(addresses=config.addresses, times=times))
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(level)

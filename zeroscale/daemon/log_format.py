@@ -1,4 +1,4 @@
-"""Format a log record as text (LEVEL:logger:message) or as one JSON object.
+"""Format a log record as text (the time, then LEVEL:logger:message) or as one JSON object.
 
 Names of players, hosts and server output are untrusted: nothing in a record can begin a line or control a terminal.
 """
@@ -15,6 +15,8 @@ from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS, LINE_SEPARATORS, SUR
 from zeroscale.hidden_addresses import HIDDEN, without_addresses
 
 FORM = "%(levelname)s:%(name)s:%(message)s"
+TIME = "%Y-%m-%dT%H:%M:%S%z"
+"""Local time with its offset, as in twistd's log."""
 
 CONTROLS = f"[\x00-\x08\x0b-\x1f{HIGH_CONTROLS}{DIRECTIONS}{LINE_SEPARATORS}{SURROGATES}]"
 """Control characters, line separators, bidirectional controls and surrogates; not newline and tab."""
@@ -25,21 +27,24 @@ NO_FIELDS = frozenset({*vars(logging.makeLogRecord({})), "asctime", "taskName"})
 
 
 class TextLines(logging.Formatter):
-    """LEVEL:logger:message; further lines of the message are indented.
+    """LEVEL:logger:message, after the time; further lines of the message are indented.
 
     :param addresses: whether addresses are shown.
+    :param times: whether the time is shown; not where the log's reader adds its own.
     """
 
-    def __init__(self, *, addresses: bool = True) -> None:
+    def __init__(self, *, addresses: bool = True, times: bool = False) -> None:
         super().__init__(FORM)
         self._addresses = addresses
+        self._times = times
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text, without its final newline."""
         text = super().format(record)
         if not self._addresses:
             text = without_addresses(text)
-        return re.sub(CONTROLS, _escaped, text).replace("\n", "\n  ")
+        time = f"{self.formatTime(record, TIME)} " if self._times else ""
+        return time + re.sub(CONTROLS, _escaped, text).replace("\n", "\n  ")
 
 
 class JsonLines(logging.Formatter):

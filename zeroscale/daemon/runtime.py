@@ -26,7 +26,7 @@ from zeroscale.system.worker_threads import WorkerThreads
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.proxy")
 
 
 class Proxy(Protocol):

@@ -39,7 +39,7 @@ from zeroscale.system.socket_activation import service_manager_environment
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.proxy")
 
 PROGRAM = "twistd zeroscale"
 

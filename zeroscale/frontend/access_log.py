@@ -33,7 +33,7 @@ class AccessLog:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._logged: Counter[str] = Counter()
-        self._suppressed: dict[str, Counter[str]] = {}
+        self._suppressed: dict[tuple[str, int], Counter[str]] = {}
 
     def log(
         self, peer: str, outcome: str, line: str, level: int = logging.INFO, fields: Mapping[str, object] | None = None
@@ -52,7 +52,7 @@ class AccessLog:
             self._logged[peer] += 1
             logger.log(level, "%s", line, extra=fields)
         else:
-            self._suppressed.setdefault(peer, Counter())[outcome] += 1
+            self._suppressed.setdefault((peer, level), Counter())[outcome] += 1
 
     def is_enabled_for(self, level: int) -> bool:
         """Return whether lines of this level are written anywhere."""
@@ -68,7 +68,8 @@ class AccessLog:
     def _sum_up(self) -> None:
         suppressed, self._suppressed = self._suppressed, {}
         self._logged.clear()
-        for peer, outcomes in suppressed.items():
+        for (peer, level), outcomes in suppressed.items():
             listed = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
             fields = {"peer": peer, "connections": outcomes.total()}
-            logger.info("%s: %d more connections within a second: %s", peer, outcomes.total(), listed, extra=fields)
+            text = "%s: %d more connections within a second: %s"
+            logger.log(min(level, logging.INFO), text, peer, outcomes.total(), listed, extra=fields)

@@ -83,7 +83,7 @@ class Answers:
         if reply is None and waiting != "answer":
             return False
         if isinstance(decided, RefuseDecision) and decided.reason:
-            self._record.count_refusal(decided.reason)
+            self._record.count_refusal(decided.reason, "")
         if isinstance(decided, HoldDecision) or decided.wakes:
             backend.server.wake(self._record.wake_cause)
         self._transport.write(reply or b"")

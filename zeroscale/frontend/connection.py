@@ -41,7 +41,7 @@ from zeroscale.protocols.conversation import (
 )
 from zeroscale.protocols.proxy_protocol import Endpoint, Version
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.access")
 
 HEADER_WAIT = 0.5
 """Seconds without a byte after which no PROXY protocol header is expected any more: proxies send it at once."""
@@ -294,6 +294,7 @@ class ClientConnection(TwistedProtocol):
                 pass
             case decision.RelayDecision() | decision.HoldDecision() | decision.RefuseDecision():
                 assert isinstance(event, LoginRequested | ClientRecognised | Connected)
+                self.record.joins = True
                 self._half_closes = not isinstance(event, LoginRequested)
                 self.record.player = event.name if isinstance(event, LoginRequested) else ""
                 if isinstance(decided, decision.RelayDecision):
@@ -353,7 +354,7 @@ class ClientConnection(TwistedProtocol):
         match result:
             case Kicked(outcome, message, detail, warn, reason):
                 if reason:
-                    self.record.count_refusal(reason)
+                    self.record.count_refusal(reason, detail)
                     detail = f"{reason}: {detail}" if detail else reason
                 self._answers.send_kick(outcome, message, detail, warn=warn)
             case Relayed(outcome, detail, to_backend, to_client):

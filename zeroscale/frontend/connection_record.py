@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 
+from zeroscale.event_text import quoted_name
 from zeroscale.events import Cause, CauseKind
 from zeroscale.frontend.client_address import ClientAddress
 from zeroscale.frontend.connection_limits import rate_limit_key
@@ -12,11 +12,12 @@ from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.decision import ClientEvent
 from zeroscale.frontend.interfaces import Backend
 from zeroscale.protocols.conversation import LoginRequested, StatusRequested
+from zeroscale.relay import Outcome
 from zeroscale.status import ClientInfo
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.access")
 
-_QUOTED = re.compile(r"[ '\"\\]")
+RELAYED = frozenset(outcome.value for outcome in Outcome)
 
 LONGEST_HOST = 100
 """Characters logged of the host that a client names."""
@@ -29,6 +30,7 @@ class ConnectionRecord:
     :ivar player: the name it claims; "" before it does, and where its protocol has none.
     :ivar backend: the server that it is routed to; None before that, and if its host matches no server.
     :ivar first_event: the first event of its conversation.
+    :ivar joins: it is the connection of a client that wants onto the server.
     :ivar outcome: how it ended, in one word; None while it has not.
     """
 
@@ -39,7 +41,9 @@ class ConnectionRecord:
         self.player = ""
         self.backend: Backend | None = None
         self.first_event: ClientEvent | None = None
+        self.joins = False
         self.outcome: str | None = None
+        self._refusal_reported = False
 
     def __str__(self) -> str:
         return self.label
@@ -49,8 +53,7 @@ class ConnectionRecord:
         """The client's name and address, for the log; a name that could be taken for anything else is quoted."""
         if not self.player:
             return self.address.peer
-        plain = self.player.isprintable() and not _QUOTED.search(self.player)
-        return f"{self.player if plain else repr(self.player)} ({self.address.peer})"
+        return f"{quoted_name(self.player)} ({self.address.peer})"
 
     @property
     def client(self) -> ClientInfo:
@@ -68,14 +71,19 @@ class ConnectionRecord:
         :param values: of the message's `%s`; they become text only if the line is written.
         """
         if logger.isEnabledFor(logging.DEBUG) and self._context.access_log.accepts(rate_limit_key(self.address.host)):
-            logger.debug(message, *values, extra=self._fields)
+            logger.debug(f"%s{message}", self._prefix, *values, extra=self._fields)
 
-    def count_refusal(self, reason: str) -> None:
-        """Count a login that a rule refuses, by the refusal's one word; report it, within limits."""
+    def count_refusal(self, reason: str, detail: str) -> None:
+        """Count a login that a rule refuses; report it, within limits.
+
+        :param reason: the refusal's one word.
+        :param detail: the same in words; "" if there are none.
+        """
         if self.backend is not None:
             self.backend.stats.refused(reason)
             if self._context.refusals.may_report(rate_limit_key(self.address.host), self._context.reactor.seconds()):
-                self.backend.server.refused(self.client, reason)
+                self._refusal_reported = True
+                self.backend.server.refused(self.client, reason, detail)
 
     def end(self, outcome: str, detail: str = "", *, warn: bool = False, **fields: int) -> None:
         """Count and log the end of the connection; to be called once.
@@ -89,13 +97,27 @@ class ConnectionRecord:
             self.backend.stats.ended(outcome)
         else:
             self._context.unrouted[outcome] += 1
-        level = logging.WARNING if warn else logging.INFO
+        level = logging.WARNING if warn else logging.INFO if self._is_news(outcome) else logging.DEBUG
         if not self._context.access_log.is_enabled_for(level):
             return
         seconds = self._context.reactor.seconds() - self._began
-        line = f"{self.label}: {outcome} after {seconds:.1f} s{f' ({detail})' if detail else ''}"
+        line = f"{self._prefix}{self.label}: {outcome} after {seconds:.1f} s{f' ({detail})' if detail else ''}"
         log_fields = {**self._fields, "outcome": outcome, "seconds": round(seconds, 3), **fields}
         self._context.access_log.log(rate_limit_key(self.address.host), outcome, line, level, log_fields)
+
+    def _is_news(self, outcome: str) -> bool:
+        """Return whether an operator reads of the end at INFO: of a client that joins, and that no event tells of.
+
+        Status requests, pings, health checks and scanners are none. A player on the server has joined and left, by
+        events; one that its server has kicked at once is in that server's own log.
+        """
+        if not self.joins or self._refusal_reported:
+            return False
+        return not (self.player and outcome in RELAYED)
+
+    @property
+    def _prefix(self) -> str:
+        return "" if self.backend is None else f"{self.backend.server.view.name}: "
 
     @property
     def _fields(self) -> dict[str, object]:

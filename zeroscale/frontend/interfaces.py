@@ -52,10 +52,11 @@ class Server(Protocol):
         """
         ...
 
-    def refused(self, client: ClientInfo, reason: str, /) -> None:
+    def refused(self, client: ClientInfo, reason: str, detail: str, /) -> None:
         """Note that a rule has refused a login.
 
         :param reason: the rule, in one word.
+        :param detail: the same in words; "" if there are none.
         """
         ...
 

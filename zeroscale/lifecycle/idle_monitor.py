@@ -79,7 +79,7 @@ class PlayerSession:
 class IdleMonitor:
     """Counts the players of one server, for each of its runs, and reports when it may stop.
 
-    :param name: the server's, for the log.
+    :param name: the server's, for its events.
     :param clock: monotonic.
     :param policy: how long the server must be idle.
     :param busy_reason: looks for players that this proxy does not relay, and for other reasons to keep the server
@@ -221,13 +221,13 @@ class IdleMonitor:
         self._sessions[session] = None
         if sign is PlayerSign.connection:
             self._set_counts(self._counts.joined())
-            if self._events.wanted:
+            if self._events.wants_client(client):
                 self._announce_joined(session, self._counts.players)
         else:
             self._uncounted[session] = None
             if sign is PlayerSign.server_bytes:
                 self._probation.add(session, client.limit_key, now)
-            if self._events.wanted:
+            if self._events.wants_client(client):
                 self._look_soon()
         self._log.debug("Total clients: %d", len(self._sessions))
         self._update_timer()
@@ -257,7 +257,7 @@ class IdleMonitor:
             if counts.players == 0:
                 self._empty_since = now
         self._set_counts(counts)
-        if is_player and self._events.wanted:
+        if is_player and self._events.wants_client(session.client):
             if not session.announced:
                 self._announce_joined(session, counts.players + 1)
             self._announce_left(session, counts.players)
@@ -276,8 +276,8 @@ class IdleMonitor:
             del self._uncounted[session]
             self._probation.remove(session, now)
             self._set_counts(self._counts.joined())
-        if self._events.wanted:
-            for number, session in enumerate(shown, players + 1):
+        for number, session in enumerate(shown, players + 1):
+            if self._events.wants_client(session.client):
                 self._announce_joined(session, number)
 
     def _announce_joined(self, session: PlayerSession, players: int) -> None:
@@ -337,7 +337,7 @@ class IdleMonitor:
             if at is not None and at <= self._clock.seconds():
                 return  # else strangers that come and go would keep the query from ever ending
             if at is None:
-                self._log.debug("Cancelling the stop of %s", self._name)
+                self._log.debug("Cancelling the stop")
             self._cancel()
         at = stop_at(self._counts, self._policy)
         if at is None or not self._is_active:
@@ -351,7 +351,7 @@ class IdleMonitor:
         if at is None:
             return
         seconds = max(0.0, at - self._clock.seconds())
-        self._log.debug("Scheduling the stop of %s in %.0f s", self._name, seconds)
+        self._log.debug("Scheduling the stop in %.0f s", seconds)
         self._timer_at = at
         self._timer = self._clock.callLater(seconds, self._check)
 
@@ -394,7 +394,7 @@ class IdleMonitor:
             self._log.debug("%s is not stopped: %s", self._name, busy_reason)
         elif kind not in self._warned_of and len(self._warned_of) < MOST_WARNINGS:
             self._warned_of.add(kind)
-            self._log.warning("%s is not stopped: %s", self._name, busy_reason)
+            self._log.warning("not stopped: %s", busy_reason)
         self._counts = self._counts.busy(self._clock.seconds(), self._policy)
         self._set_timer()
 

@@ -5,7 +5,6 @@ The outputs of its state machine are in `transitions`. Uses no socket, no client
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -17,6 +16,7 @@ from zeroscale.lifecycle.idle_monitor import UNKNOWN_CLIENT, PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
 from zeroscale.lifecycle.observers import Observers
+from zeroscale.lifecycle.server_log import ServerLog
 from zeroscale.lifecycle.shutdown import PROXY_EXITS, RETIRED
 from zeroscale.lifecycle.transitions import ServerTransitions
 from zeroscale.reports import AwakeReason
@@ -37,7 +37,7 @@ class ServerLifecycle:
     def __init__(self, name: str, policy: LifecyclePolicy, dependencies: LifecycleDependencies) -> None:
         self.name = name
         self._clock = dependencies.clock
-        self._log = logging.LoggerAdapter(dependencies.logger, {"server": name})
+        self._log = ServerLog(dependencies.logger, name)
         self._unreachable_warned_at = float("-inf")
         transitions = self._transitions = ServerTransitions(
             name,
@@ -155,13 +155,14 @@ class ServerLifecycle:
             return fail(ServerUnavailable(self._record.reason or "the server cannot be started"))
         return self._waiters.add(client)
 
-    def refused(self, client: ClientInfo, reason: str) -> None:
+    def refused(self, client: ClientInfo, reason: str, detail: str = "") -> None:
         """Note that a rule has refused a login. The caller bounds how often that is noted.
 
         :param reason: the rule, in one word.
+        :param detail: the same in words.
         """
-        if self._events.wanted:
-            self._events.emit(Refused(server=self.name, at=self._events.now, client=client, reason=reason))
+        event = Refused(server=self.name, at=self._events.now, client=client, reason=reason, detail=detail)
+        self._events.emit(event)
 
     def unreachable(self, reason: str) -> None:
         """Note that a running server has not taken a connection.
@@ -177,7 +178,7 @@ class ServerLifecycle:
         now = self._clock.seconds()
         if now - self._unreachable_warned_at >= WARN_AGAIN:
             self._unreachable_warned_at = now
-            self._log.warning("%s does not accept connections: %s", self.name, reason)
+            self._log.warning("does not accept connections: %s", reason)
 
     def fake_status(self) -> bytes | None:
         """Return the plugin's own reply to clients while the server does not run; None: it has none."""
@@ -294,7 +295,7 @@ class ServerLifecycle:
         if leave and self._record.status in (Status.starting, Status.running, Status.paused):
             if self._slot.plugin.can_adopt:
                 return self._shutdown.leave(self._transitions.start_call)
-            self._log.warning("%s is stopped, not left: its plugin cannot take it over again", self.name)
+            self._log.warning("stopped, not left running: its plugin cannot take it over again")
         return self._stop_for_good(self._shutdown.begin(PROXY_EXITS))
 
     def retire(self) -> Deferred[None]:

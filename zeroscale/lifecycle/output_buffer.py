@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 LINES_KEPT = 500
 """Lines: the crash report of a mod pack is about as long."""

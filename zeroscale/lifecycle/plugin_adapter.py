@@ -69,7 +69,7 @@ class PluginAdapter:
 
     @property
     def module(self) -> str:
-        """The name of the plugin's logger: its module; for a built-in plugin that is a package, the package."""
+        """The name of the plugin's module; for a built-in plugin that is a package, the package."""
         return type(self._plugin).__module__.removesuffix(".server")
 
     @property

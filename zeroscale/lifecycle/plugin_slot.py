@@ -22,7 +22,6 @@ LONGEST_CLOSE = 5.0
 class PluginSlot:
     """Holds one plugin at a time, with the dependencies that belong to it.
 
-    :param name: the server's, for the log.
     :param dependencies: those of the first plugin.
     :param log: the server's log.
     :param found: called when the plugin sees its server run without having started or resumed it.
@@ -35,14 +34,12 @@ class PluginSlot:
 
     def __init__(
         self,
-        name: str,
         dependencies: LifecycleDependencies,
         log: Logger,
         found: Callable[[], None],
         paused: Callable[[], None],
         replaced: Callable[[], None] = lambda: None,
     ) -> None:
-        self._name = name
         self._log = log
         self._found = found
         self._paused = paused
@@ -66,7 +63,7 @@ class PluginSlot:
         try:
             return await plugin.adopt()
         except PluginError as error:
-            self._log.warning("%s: could not check whether the server still runs: %s", self._name, error)
+            self._log.warning("could not check whether the server still runs: %s", error)
             return None
 
     def adopt_in_background(
@@ -160,6 +157,6 @@ class PluginSlot:
 
     def _close(self, plugin: AdaptedPlugin) -> Deferred[None]:
         def failed(failure: Failure) -> None:
-            self._log.warning("%s: its plugin could not be closed: %s", self._name, failure.getErrorMessage())
+            self._log.warning("its plugin could not be closed: %s", failure.getErrorMessage())
 
         return plugin.close().addTimeout(LONGEST_CLOSE, self.dependencies.clock).addErrback(failed)

@@ -22,7 +22,6 @@ RETIRED = "this server has been removed from the proxy"
 class Shutdown:
     """Rejects players, and reports when the server has stopped and its plugin is closed.
 
-    :param name: the server's, for the log.
     :param slot: holds the plugin that is closed at the end.
     :param waiters: the players to reject.
     :param detach: cancels all work, timers and waits that concern the server.
@@ -33,8 +32,7 @@ class Shutdown:
     :ivar reason: why players are rejected, for them to read.
     """
 
-    def __init__(self, name: str, slot: PluginSlot, waiters: Waiters, detach: Callable[[], None], log: Logger) -> None:
-        self._name = name
+    def __init__(self, slot: PluginSlot, waiters: Waiters, detach: Callable[[], None], log: Logger) -> None:
         self._slot = slot
         self._waiters = waiters
         self._detach = detach
@@ -68,7 +66,7 @@ class Shutdown:
         :returns: fires when the plugin is closed.
         """
         self._reject(self.reason)
-        self._log.info("Leaving %s running, for the next zeroscale to take over", self._name)
+        self._log.info("left running, for the next zeroscale to take over")
         self.left = True
         self._detach()
         if start_call is None or self._slot.plugin.interruptible_start:
@@ -82,9 +80,7 @@ class Shutdown:
 
         Its API or its machine may never answer again.
         """
-        self._log.warning(
-            "%s has not stopped; it is left to stop by itself, for the next zeroscale to take over", self._name
-        )
+        self._log.warning("has not stopped; it is left to stop by itself, for the next zeroscale to take over")
         self.left = True
         self._detach()
         self.server_gone()

@@ -23,7 +23,6 @@ LONGEST_START = 4.0
 class StartAttempt:
     """One attempt.
 
-    :param name: the server's, for the log.
     :param plugin: starts the server.
     :param dependencies: those of the lifecycle.
     :param policy: has the start time-out and the ready line.
@@ -40,14 +39,12 @@ class StartAttempt:
 
     def __init__(
         self,
-        name: str,
         plugin: AdaptedPlugin,
         dependencies: LifecycleDependencies,
         policy: LifecyclePolicy,
         log: Logger,
         on_server: Callable[[], None],
     ) -> None:
-        self._name = name
         self._plugin = plugin
         self._dependencies = dependencies
         self._policy = policy
@@ -109,7 +106,7 @@ class StartAttempt:
         """
         self._readiness.ready_line_missed()
         self.adopted = self.taken_over = True
-        self._log.info("Found %s running, not started by this zeroscale; taking it over", self._name)
+        self._log.debug("found running, not started by this zeroscale")
         return await self._first_answer()
 
     async def resume(self, pause_call: ShieldedCall[None] | None) -> ProbeResult:

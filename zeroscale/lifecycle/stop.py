@@ -29,15 +29,13 @@ OBEYS_WITHIN = 10.0
 class StopAttempt:
     """One stop.
 
-    :param name: the server's, for the log.
     :param plugin: stops the server.
     :param policy: has the time-outs of the steps.
     :param log: the server's log.
     :param now: the monotonic clock's reading, in seconds.
     """
 
-    def __init__(self, name: str, plugin: AdaptedPlugin, policy: LifecyclePolicy, log: Logger, now: float) -> None:
-        self._name = name
+    def __init__(self, plugin: AdaptedPlugin, policy: LifecyclePolicy, log: Logger, now: float) -> None:
         self._plugin = plugin
         self._policy = policy
         self._log = log
@@ -91,13 +89,13 @@ class StopAttempt:
         try:
             await ShieldedCall(self._plugin.resume()).wait()
         except ZeroscaleError as error:
-            self._log.warning("%s is asked to stop though it could not be resumed: %s", self._name, error)
+            self._log.warning("asked to stop though it could not be resumed: %s", error)
 
     async def _has_started(self, start_call: ShieldedCall[None]) -> bool:
         try:
             await start_call.wait()
         except ZeroscaleError as error:
-            self._log.info("%s was not started: %s", self._name, error)
+            self._log.info("not started: %s", error)
             return False
         return True
 
@@ -127,9 +125,8 @@ class StopAttempt:
         if arguments is None or ignored_until is None or now - ignored_until > OBEYS_WITHIN:
             return
         self._log.warning(
-            "%s did not react to its stop for %.0f s, and ended %.1f s after SIGTERM. With %s it gets SIGTERM at once, "
+            "did not react to its stop for %.0f s, and ended %.1f s after SIGTERM. With %s it gets SIGTERM at once, "
             "and players wait less",
-            self._name,
             ignored_until - self._began,
             now - ignored_until,
             arguments,
@@ -163,16 +160,16 @@ class StopAttempt:
             again = seconds + max(self._policy.stop_timeout, WARN_AGAIN)
             self._steps.append(ScheduledStep(again, StopStep.unanswered))
         if step is StopStep.unanswered:
-            self._log.warning("%s has not stopped for %.0f s; still waiting, as it may be saving", self._name, seconds)
+            self._log.warning("has not stopped for %.0f s; still waiting, as it may be saving", seconds)
             return True
         if not self._plugin.can_signal:
-            self._log.warning("%s has not stopped for %.0f s, and its plugin sends no signals", self._name, seconds)
+            self._log.warning("has not stopped for %.0f s, and its plugin sends no signals", seconds)
         elif step is StopStep.terminate:
-            self._log.warning("%s has not stopped for %.0f s: sending SIGTERM, on which it saves", self._name, seconds)
+            self._log.warning("has not stopped for %.0f s: sending SIGTERM, on which it saves", seconds)
             if self._send(step, signal.SIGTERM, seconds) and not (self._has_reacted or self._is_hurried):
                 self._ignored_until = now
         else:
-            self._log.error("%s ignores SIGTERM: sending SIGKILL after kill_timeout; data may be lost", self._name)
+            self._log.error("ignores SIGTERM: sending SIGKILL after kill_timeout; data may be lost")
             self._ignored_until = None
             self._send(step, signal.SIGKILL, seconds)
         return False
@@ -182,7 +179,7 @@ class StopAttempt:
         try:
             self._plugin.signal(number)
         except PluginError as error:
-            self._log.error("%s: %s could not be sent: %s", self._name, number.name, error)
+            self._log.error("%s could not be sent: %s", number.name, error)
             self._steps.append(ScheduledStep(seconds + next(self._retries), step))
             self._steps.sort(key=lambda each: each.after)
             return False

@@ -100,9 +100,9 @@ class ServerTransitions:
         self.view = ServerView(name, self._clock.seconds, self)
         self.record = StatusRecord(self._clock.seconds, self.view.look_again)
         self.waiters = Waiters(self.view.changed)
-        self.slot = PluginSlot(name, dependencies, log, self._server_found, self._server_paused, self.view.look_again)
-        self.shutdown = Shutdown(name, self.slot, self.waiters, self._detach, log)
-        self.events = EventSource(dependencies.wall_clock, self.log_fault)
+        self.slot = PluginSlot(dependencies, log, self._server_found, self._server_paused, self.view.look_again)
+        self.shutdown = Shutdown(self.slot, self.waiters, self._detach, log)
+        self.events = EventSource(log, dependencies.wall_clock, self.log_fault)
         self.idle_monitor = IdleMonitor(
             name,
             self._clock,
@@ -187,7 +187,6 @@ class ServerTransitions:
         except ZeroscaleError as error:
             self.machine.crashed("it could not be started", str(error))
             return
-        self._log.info("Starting %s", self._name)
         attempt = self._begin_start(self.policy.start_timeout)
         self._await_first_answer(attempt.start(self.slot.adoption))
 
@@ -204,7 +203,6 @@ class ServerTransitions:
         self._enter(Status.starting)
         self._woken = cause
         self.events.emit(Woken(server=self._name, at=self.events.now, cause=cause, resumed=True))
-        self._log.info("Resuming %s", self._name)
         attempt = self._begin_start(min(self.policy.start_timeout, LONGEST_RESUME))
         self._await_first_answer(attempt.resume(self._pause_call))
 
@@ -219,7 +217,6 @@ class ServerTransitions:
         self._refusals.reset()
         self._enter(Status.running)
         self.idle_monitor.begin()
-        self._log.info("%s is online, after %.1f s", self._name, seconds)
         self.events.emit(
             Ready(
                 server=self._name,
@@ -236,14 +233,13 @@ class ServerTransitions:
         """Pause the server; stop it where that fails."""
         self._enter(Status.paused)
         self.events.emit(Stopping(server=self._name, at=self.events.now, cause=cause, pause=True))
-        self._log.info("Pausing %s", self._name)
         self._state_task.set_timer(self.policy.pause_stop_after)
         pause_call = self._pause_call = ShieldedCall(self._plugin.pause())
 
         def failed(failure: Failure) -> None:
             is_paused = self._pause_call is pause_call and self.record.status is Status.paused
             what = "cannot be paused, and is stopped" if is_paused else "could not be paused"
-            self._log.error("%s %s: %s", self._name, what, failure.getErrorMessage())
+            self._log.error("%s: %s", what, failure.getErrorMessage())
             if is_paused:
                 self.machine.stop(cause)
 
@@ -253,7 +249,6 @@ class ServerTransitions:
         """Ask the server to stop."""
         paused = self.record.status is Status.paused
         self._enter_stopping(cause)
-        self._log.info("Stopping %s", self._name)
         self._begin_stop(paused)
 
     def stop_paused(self) -> None:
@@ -264,11 +259,8 @@ class ServerTransitions:
     def continue_stop(self) -> None:
         """Wait for the end of a server that was found stopping; the plugin's `stop()` waits, or asks it again."""
         start_wanted = self.record.start_wanted
-        self._enter_stopping(Cause(CauseKind.found))
+        self._enter_stopping(Cause(CauseKind.found, detail="an earlier zeroscale or another program has stopped it"))
         self.record.start_wanted = start_wanted
-        self._log.info(
-            "Found %s stopping, as an earlier zeroscale or another program requested; waiting for its end", self._name
-        )
         self._plugin.on_output(self._output_received)
         self._watch_exit()
         self._begin_stop(paused=False)
@@ -281,7 +273,6 @@ class ServerTransitions:
             reason = f"it was not ready within {self._clock.seconds() - self._start_attempt.started_at:.0f} s"
             problem = self._start_attempt.problem
             error = reason, reason + (f": {problem}" if problem else "") + self._exit_watch.last_output
-        self._log.error("%s: %s", self._name, error[1])
         self.stop(Cause(CauseKind.start_failed, detail=error[0]))
         self._failure_after_stop = error
         self.waiters.reject(*error)
@@ -306,7 +297,7 @@ class ServerTransitions:
     def wake_after_stop(self, cause: Cause) -> None:
         """Start the server again once it has stopped."""
         if self.record.start_wanted is None:
-            self._log.debug("Will start %s again once it has stopped", self._name)
+            self._log.debug("will be started again once it has stopped")
             self.record.start_wanted = cause
 
     def enter_stopped(self) -> None:
@@ -316,7 +307,6 @@ class ServerTransitions:
         seconds = self._clock.seconds() - self.record.since if self.record.status is Status.stopping else 0.0
         runs_again = self._enter_down(Status.stopped)
         self.events.emit(Stopped(server=self._name, at=self.events.now, cause=cause, seconds=seconds))
-        self._log.info("%s is offline", self._name)
         self._dependencies.start_history.clear_crashes()
         lockout = self.view.get().lockout
         if runs_again:
@@ -355,15 +345,6 @@ class ServerTransitions:
             self.events.emit(GivenUp(server=self._name, at=at, crashes=crashes, reason=reason))
         if not blocked:
             self._dependencies.stats.crashed()
-        self._log.error("%s failed: %s", self._name, detail)
-        if delay is None:
-            self._log.error(
-                "%s has failed %d times in a row, and is not started again before zeroscalectl release or wake",
-                self._name,
-                crashes,
-            )
-        elif delay > 0:
-            self._log.info("%s may be started again in %.0f s", self._name, delay)
         if runs_again:
             self.machine.server_found()
         else:
@@ -425,7 +406,7 @@ class ServerTransitions:
         attempt = self._start_attempt
         if self.record.status is Status.starting and attempt is not None and attempt.hindered:
             # It may answer, and have players: it is not stopped because we cannot ask it.
-            self._log.warning("It is not known whether %s is ready: %s", self._name, attempt.problem)
+            self._log.warning("not known whether it is ready: %s", attempt.problem)
             self._state_task.set_timer(self.policy.start_timeout)
             return
         if self.record.status is Status.starting and attempt is not None and attempt.taken_over and self.doubts():
@@ -434,9 +415,7 @@ class ServerTransitions:
         self.machine.timed_out()
 
     def _begin_start(self, timeout: float) -> StartAttempt:
-        self._start_attempt = StartAttempt(
-            self._name, self._plugin, self._dependencies, self.policy, self._log, self._watch_exit
-        )
+        self._start_attempt = StartAttempt(self._plugin, self._dependencies, self.policy, self._log, self._watch_exit)
         self._plugin.on_output(self._output_received)
         self._state_task.set_timer(timeout)
         return self._start_attempt
@@ -472,7 +451,7 @@ class ServerTransitions:
     # Stopping
 
     def _begin_stop(self, paused: bool) -> None:
-        attempt = StopAttempt(self._name, self._plugin, self.policy, self._log, self._clock.seconds())
+        attempt = StopAttempt(self._plugin, self.policy, self._log, self._clock.seconds())
         self._stop_attempt = attempt
         self._set_step_timer()
         self._request_stop(attempt, paused)
@@ -492,7 +471,7 @@ class ServerTransitions:
         if self._stop_attempt is None or not is_known:
             self.machine.crashed("it could not be stopped", message)
             return
-        self._log.error("%s could not be asked to stop: %s", self._name, message)
+        self._log.error("could not be asked to stop: %s", message)
         self.skip_to_sigterm()
         if not can_signal:
             self._stop_attempt.request_later(self._clock.seconds())
@@ -510,7 +489,7 @@ class ServerTransitions:
     def _server_exited(self, end: ProcessExit) -> None:
         if self.record.status is Status.stopping:
             if not end.clean:
-                self._log.warning("%s crashed while stopping: %s%s", self._name, end.description, end.last_output)
+                self._log.warning("crashed while stopping: %s%s", end.description, end.last_output)
             if self._stop_attempt is not None:
                 self._stop_attempt.server_ended(self._clock.seconds())
             if self._failure_after_stop is not None:
@@ -521,7 +500,6 @@ class ServerTransitions:
         adopted = self._start_attempt is not None and self._start_attempt.adopted
         reason = end.crash_reason(self.record.status, adopted=adopted)
         if reason is None:
-            self._log.info("%s has exited by itself (%s)", self._name, end.description)
             self._end_cause = Cause(CauseKind.exited, detail=end.description)
             self.machine.exited()
         else:
@@ -534,7 +512,6 @@ class ServerTransitions:
             # It may be stopping, if the plugin could not look for it at the beginning.
             self.slot.adopt_in_background(self.server_adopted, self.log_fault, otherwise=Status.running)
         elif self.record.status is Status.paused:
-            self._log.info("%s was resumed by another program", self._name)
             self.machine.wake(Cause(CauseKind.found))
         else:
             # Another program has restarted the server, and its start was reported before the exit of the former one.
@@ -543,7 +520,6 @@ class ServerTransitions:
     def _server_paused(self) -> None:
         # A retired server would not stop before it is resumed; at the proxy's exit it is left as it is.
         if self.record.status is Status.running and not self.shutdown.in_progress:
-            self._log.info("%s was paused by another program", self._name)
             self.machine.pause(Cause(CauseKind.found))
 
     # Running

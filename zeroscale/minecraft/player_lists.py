@@ -26,7 +26,7 @@ from zeroscale.minecraft import gson
 from zeroscale.minecraft.server_files import CachedFile, ServerFiles
 from zeroscale.system.files import read_bounded
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 LARGEST_LIST = 4 * 1024 * 1024
 """Bytes: some 45000 players, which block the reactor for 250 ms, and for 700 ms where `gson` has to read them.

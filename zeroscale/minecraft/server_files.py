@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 from zeroscale.system.files import read_bounded, read_start
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 LARGEST_PROPERTIES = 256 * 1024
 """Bytes; the game's own file has less than 3 KiB."""

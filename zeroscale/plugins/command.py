@@ -30,7 +30,7 @@ from zeroscale.process.spawn import find_program
 from zeroscale.status import Status
 from zeroscale.system.files import create_own
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugin.command")
 
 
 class Server:

@@ -17,7 +17,7 @@ from zeroscale.errors import BackendError, StartRefused
 from zeroscale.probes.base import NoReply, ServerProbe, SilentStatus, Stage
 from zeroscale.status import ProbeResult
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 ANSWER_GRACE = 0.02
 """Seconds after the ready line in which an earlier check may still be answered: an answer takes 1 ms."""

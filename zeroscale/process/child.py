@@ -27,7 +27,7 @@ from zeroscale.process.record import FILE, ProcessRecord, StopProgress, load_rec
 from zeroscale.process.spawn import PASSING_ERRORS, spawn
 from zeroscale.system.files import make_private, resolved
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 STARTING_INTERVAL = 0.02
 RUNNING_INTERVAL = 1.0

@@ -18,7 +18,7 @@ from pathlib import Path
 from zeroscale.errors import PluginError
 from zeroscale.system.files import create_own, make_private, move, open_own, set_aside
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 LONGEST_LINE = 8192
 """Bytes of one line that are reported; the rest of a longer one is skipped."""

@@ -13,7 +13,7 @@ from zeroscale.errors import PluginError, StateError
 from zeroscale.process import inherited_lock
 from zeroscale.system import lock_file
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 LOCK_NAME = ".zeroscale.server"
 

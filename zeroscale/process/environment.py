@@ -14,7 +14,7 @@ from zeroscale.errors import ConfigError, PluginError
 from zeroscale.system.environment import BASIC, BASIC_PREFIX
 from zeroscale.system.files import read_configured
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 NOT_FOR_CHILDREN = frozenset(
     {

@@ -22,7 +22,7 @@ from zeroscale.process.record import FILE, load_record
 from zeroscale.system.files import make_private, open_own
 from zeroscale.system.lock_file import Lock
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 MARKER = "named-after-listen-port"
 """An empty file in the directory of a server that is not called by its former name."""

@@ -22,7 +22,7 @@ from zeroscale.reactor import Reactor
 from zeroscale.system.files import read_configured
 from zeroscale.system.path_watch import PathWatch
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.proxy")
 
 QUIET = 1.0
 """Seconds without a change after which the file is read: editors and tools write a file in several steps."""

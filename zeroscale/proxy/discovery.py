@@ -23,7 +23,7 @@ from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.plugins.loader import find_plugin
 from zeroscale.proxy.exclusive_use import ExclusiveUse
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.proxy")
 
 Tables = Mapping[str, Mapping[str, object]]
 """Servers by name, each as a table of the configuration file."""

@@ -40,7 +40,7 @@ from zeroscale.system.files import server_directory
 if TYPE_CHECKING:
     from zeroscale.proxy.server_schedule import ServerSchedule
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.proxy")
 
 SAY = "say {text}"
 """The command of a Minecraft server's console that tells all players a text."""
@@ -224,7 +224,7 @@ class ManagedServer:
             listener=setup.listener,
             player_list=player_list if setup.speaks_minecraft else None,
             on_address=partial(self._set_address, setup),
-            logger=logging.getLogger(setup.plugin.module),
+            logger=logging.getLogger("zeroscale.server"),
         )
 
     def use_config(self, config: ServerConfig, proxy_config: Config) -> None:

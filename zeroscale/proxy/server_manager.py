@@ -24,7 +24,7 @@ from zeroscale.reactor import Reactor
 from zeroscale.status import ServerSnapshot
 from zeroscale.system.background_file import FileWriter
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.proxy")
 
 RunExclusive = Callable[[Callable[[], Awaitable[object]]], None]
 """Schedules work for when no other change is being made."""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from zeroscale.proxy.event_history import EventHistory
     from zeroscale.proxy.notifications import Notifications
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.proxy")
 
 DRAIN_TIMEOUT = 5.0
 """Seconds that relayed connections have at shutdown to end by themselves, once their servers are stopped."""

@@ -22,7 +22,7 @@ from zeroscale.relay.transport import TransportRelay
 from zeroscale.sockets.poller import SocketPoller
 from zeroscale.sockets.transport import SocketTransport
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.access")
 
 FIRST_RETRY = 10.0
 LONGEST_RETRY = 300.0

@@ -20,7 +20,7 @@ from zeroscale.relay.splice_loop import SpliceLoop
 from zeroscale.relay.splice_pair import Pair
 from zeroscale.sockets.poller import SocketPoller
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.access")
 
 NEW_FOR = 0.5
 """Seconds after which a pair is passed on."""

@@ -23,7 +23,7 @@ from zeroscale.sockets.options import prepare
 from zeroscale.sockets.poller import SocketPoller
 from zeroscale.sockets.transport import SocketTransport, address_of
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.system")
 
 MOST_ACCEPTED = 16
 """Connections accepted in one turn, at most: those that are accepted already have to be served, too."""

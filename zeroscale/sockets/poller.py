@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from zeroscale.reactor import Reactor
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.system")
 
 MOST_EVENTS = 64
 """Events read from epoll at once."""

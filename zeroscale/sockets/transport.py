@@ -26,7 +26,7 @@ from zeroscale.errors import RelayError
 from zeroscale.sockets.options import reset_on_close
 from zeroscale.sockets.poller import SocketPoller
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.system")
 
 READ_SIZE = 65536
 """Bytes read at once, at most."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zeroscale.system.files import read_own
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 KEEP_AWAKE = "zeroscale.keep-awake"
 KEEP_ASLEEP = "zeroscale.keep-asleep"

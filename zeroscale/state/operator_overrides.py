@@ -14,7 +14,7 @@ from zeroscale.event_text import format_moment
 from zeroscale.system.background_file import BackgroundFile, FileWriter
 from zeroscale.system.files import load
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 OPERATOR = "its operator"
 """Whose account is not known."""

@@ -20,7 +20,7 @@ from zeroscale.system.background_file import BackgroundFile, FileWriter
 from zeroscale.system.files import load, make_private
 from zeroscale.system.lock_file import ForeignLockError, Lock
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 VERSION = 1
 """The version of the file's format; a file of another version counts as damaged."""

@@ -17,7 +17,7 @@ import msgspec
 from zeroscale.system.background_file import BackgroundFile, FileWriter
 from zeroscale.system.files import load
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 VERSION = 1
 """The version of the file's format."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from zeroscale.system.files import write_atomically
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.system")
 
 FIRST_RETRY = 2.0
 LONGEST_RETRY = 60.0

@@ -30,7 +30,7 @@ from zeroscale.system import unix_listener
 from zeroscale.system.files import read_configured
 from zeroscale.system.socket_activation import InheritedSocket, service_manager_environment
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.system")
 
 BACKLOG = 1024
 """Connections that the kernel queues: enough that neither a restart nor a port scan makes it refuse a player."""

@@ -21,7 +21,7 @@ from typing import BinaryIO, TypeVar
 from zeroscale.errors import ConfigError
 from zeroscale.system.privileges import opening
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.system")
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.system")
 
 MOST_LINKS = 40
 """Links that the kernel follows on one path (path_resolution(7))."""

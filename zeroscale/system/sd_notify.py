@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zeroscale.status import ServerSnapshot, Status
 from zeroscale.system.socket_activation import ServiceManagerEnvironment
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.system")
 
 LONGEST_SEND = 1.0
 """Seconds that sending may block: the service manager's queue holds a few hundred datagrams."""

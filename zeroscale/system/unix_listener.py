@@ -29,7 +29,7 @@ from zeroscale.reactor import Reactor
 from zeroscale.system.files import make_private
 from zeroscale.system.path_watch import PathWatch
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.system")
 
 CHECK_INTERVAL = 10.0
 """Seconds between two looks at the file where its removal is not announced, and where it cannot be created again."""

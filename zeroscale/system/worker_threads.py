@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 
 from zeroscale.errors import PROCESS_LIMIT
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.system")
 
 P = ParamSpec("P")
 T = TypeVar("T")

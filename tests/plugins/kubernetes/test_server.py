@@ -691,20 +691,20 @@ async def test_zeroscale_starts_it_stops_it_and_respects_scaling_by_hand(subject
                 await asyncio.to_thread(program.wait_for, text)
 
             assert await echoed(listen) == b"hello"
-            await says("is online")
-            await says("is offline")
+            await says(": ready")
+            await says(": stopped")
             assert not cluster.pods
             cluster.scale("mc", 1)
-            await says("not started by this zeroscale; taking it over")
-            await says("is offline")
+            await says(": ready: it ran already")
+            await says(": stopped")
             assert [body["spec"]["replicas"] for body in cluster.bodies] == [1, 0, 0]
             cluster.scale("mc", 2)
             await says(
-                "is not stopped: its players could not be counted "
+                "not stopped: its players could not be counted "
                 "(statefulset/mc has 2 replicas; more than one is never stopped)"
             )
             cluster.scale("mc", 0)
-            await says("is offline")
+            await says(": stopped")
             await cluster.shut()
             await cluster.open()
             assert await echoed(listen) == b"hello"

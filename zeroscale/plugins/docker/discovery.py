@@ -17,7 +17,7 @@ from zeroscale.plugins.docker.labels import MINECRAFT_PORT, is_described, tables
 from zeroscale.plugins.support.change_feed import ChangeFeed
 from zeroscale.plugins.support.json_object import JsonObject
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugin.docker")
 
 CHANGES = ("create", "destroy", "remove", "rename")
 """Events that change the set of containers. A container's labels never change."""

@@ -26,7 +26,7 @@ from zeroscale.plugins.docker.container import Container, parse_container
 from zeroscale.plugins.docker.log_stream import LineSplitter, read_frame
 from zeroscale.plugins.support.json_object import JsonObject
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugin.docker")
 
 T = TypeVar("T")
 

@@ -34,7 +34,7 @@ from zeroscale.plugins.support.stop_note import StopNote
 from zeroscale.process.record import StopProgress
 from zeroscale.status import Status
 
-logger = logging.getLogger("zeroscale.plugins.docker")
+logger = logging.getLogger("zeroscale.plugin.docker")
 
 UNLIMITED_STOP_TIMEOUT = 366 * 86400
 """Seconds: a year. Docker takes -1 for "no limit", podman does not."""

@@ -17,7 +17,7 @@ from zeroscale.plugins.support.claim import Claim
 from zeroscale.plugins.support.json_object import JsonObject, object_at, text_at
 from zeroscale.status import Status
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugin.docker")
 
 LAST_LINES = 20
 """Lines read of the past output of a container that was adopted: enough to explain a crash."""

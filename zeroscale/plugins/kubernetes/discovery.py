@@ -16,7 +16,7 @@ from zeroscale.plugins.kubernetes.watch import Watch
 from zeroscale.plugins.support.change_feed import ChangeFeed
 from zeroscale.plugins.support.json_object import JsonObject, text_at
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugin.kubernetes")
 
 KINDS = {"statefulsets": "statefulset", "deployments": "deployment"}
 

@@ -15,7 +15,7 @@ from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiRequest, ApiUna
 from zeroscale.plugins.kubernetes.watch import list_all, retry_delays
 from zeroscale.plugins.kubernetes.workload import Reference, Workload, is_alive, replicas_of, scaled
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugin.kubernetes")
 
 MOST_CONFLICTS = 10
 """Retries because others change the object between our read and our update: a controller makes a few changes a second

@@ -31,7 +31,7 @@ from zeroscale.plugins.support.json_object import JsonObject
 from zeroscale.plugins.support.stop_note import StopNote
 from zeroscale.status import Status
 
-logger = logging.getLogger("zeroscale.plugins.kubernetes")
+logger = logging.getLogger("zeroscale.plugin.kubernetes")
 
 POD_POLL_INTERVAL = 1.0
 """Seconds between two reads of the pods of a Deployment that terminate. Those of a StatefulSet are in its status."""

@@ -17,7 +17,7 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins.kubernetes.api import Api, ApiRefused, ApiRequest, ApiUnavailable
 from zeroscale.plugins.support.json_object import JsonObject, list_at, object_at, text_at
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugin.kubernetes")
 
 FIRST_DELAY = 0.2
 """Seconds before the first retry."""

@@ -15,7 +15,7 @@ from zeroscale.plugins.minecraft.rcon_client import RconConsole, RconUnavailable
 from zeroscale.plugins.minecraft.stop_method import StopMethod
 from zeroscale.protocols.minecraft import player_list
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugin.minecraft")
 
 LIST_TIMEOUT = 15.0
 """Seconds to wait for the answer to `list`, which the server gives between two ticks: as long as for its status."""

@@ -21,7 +21,7 @@ from zeroscale.plugins.minecraft.stop_method import DEFAULT_COMMAND, parse_stop
 from zeroscale.plugins.support import arguments
 from zeroscale.process.environment import ChildEnvironment
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugin.minecraft")
 
 OPTIONS_SEEN = f"NOTE: Picked up {JAVA_OPTIONS}"
 """How the line begins that Java prints where it takes them."""

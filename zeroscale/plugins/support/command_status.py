@@ -14,7 +14,7 @@ from zeroscale.plugins.support.status_trust import StatusTrust, Trust
 from zeroscale.plugins.support.tcp_check import TcpResult, tcp_check
 from zeroscale.process.command_runner import CommandResult
 
-logger = logging.getLogger("zeroscale.plugins.command")
+logger = logging.getLogger("zeroscale.plugin.command")
 
 CHECK_EVERY = 1.0
 """Seconds between two checks of a server that starts or stops; clients may wait for it."""

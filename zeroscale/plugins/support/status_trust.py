@@ -16,7 +16,7 @@ from pathlib import Path
 
 from zeroscale.system.files import load, write_atomically
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 VERSION = 1
 LARGEST_FILE = 4096

@@ -21,7 +21,7 @@ from zeroscale.process.procfs import boot_id
 from zeroscale.process.record import StopProgress
 from zeroscale.system.files import load, write_atomically
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 VERSION = 1
 LARGEST_NOTE = 4096

@@ -19,7 +19,7 @@ from zeroscale.backoff import Backoff
 from zeroscale.errors import PluginError
 from zeroscale.plugins.systemd_unit.unit_state import UnitState, parse_properties, refusal
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.plugin.systemd_unit")
 
 SYSTEMD = "org.freedesktop.systemd1"
 MANAGER_PATH = "/org/freedesktop/systemd1"

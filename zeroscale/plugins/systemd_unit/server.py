@@ -24,7 +24,7 @@ from zeroscale.plugins.systemd_unit.systemctl import UnitCommands
 from zeroscale.plugins.systemd_unit.unit_state import UnitControl, UnitState, unit_name
 from zeroscale.status import Status
 
-logger = logging.getLogger("zeroscale.plugins.systemd_unit")
+logger = logging.getLogger("zeroscale.plugin.systemd_unit")
 
 LIBRARY = "dbus_fast"
 

@@ -29,7 +29,7 @@ from zeroscale.process.record import StopProgress
 from zeroscale.process.spawn import find_program
 from zeroscale.status import Status
 
-logger = logging.getLogger("zeroscale.plugins.wake_on_lan")
+logger = logging.getLogger("zeroscale.plugin.wake_on_lan")
 
 PACKETS = 3
 """Packets sent at a time: UDP may lose some, and one is enough."""
