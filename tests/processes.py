@@ -25,6 +25,8 @@ DEADLINE = 30.0
 class Program:
     """One child process, whose output is read all the time, line by line, without the times of zeroscale's log.
 
+    :param times: keep the times.
+
     :ivar lines: its output so far that the test has read, stdout and stderr together.
     """
 
@@ -34,7 +36,9 @@ class Program:
         directory: Path | None = None,
         environment: Mapping[str, str] | None = None,
         kept: Sequence[int] = (),
+        times: bool = False,
     ) -> None:
+        self._times = times
         self.lines: list[str] = []
         self._unread: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.process = subprocess.Popen(
@@ -103,7 +107,7 @@ class Program:
     def _read(self, stream: IO[str]) -> None:
         with stream:
             for line in stream:
-                self._unread.put(re.sub(TIME, "", line.rstrip("\n")))
+                self._unread.put(line.rstrip("\n") if self._times else re.sub(TIME, "", line.rstrip("\n")))
         self._unread.put(None)
 
 

@@ -29,6 +29,7 @@ from zeroscale.events import (
 )
 from zeroscale.status import ClientInfo
 
+LOGGER = re.compile(r'getLogger\("(zeroscale\.[a-z_.]+)"\)')
 ROOT = Path(__file__).parent.parent
 ADA = ClientInfo("Ada", "203.0.113.7:51234")
 BROWSER = ClientInfo("", "[2001:db8::7]:443")
@@ -152,6 +153,15 @@ def documented() -> dict[str, set[str]]:
     _, _, section = (ROOT / "docs" / "logging.md").read_text().partition("## Events")
     rows = re.findall(r"^\| `([a-z_]+)` \|[^|]*\| ([^|]*) \|$", section.partition("\n## ")[0], re.MULTILINE)
     return {name: set(re.findall("`([a-z_]+)`", fields)) for name, fields in rows}
+
+
+def test_the_page_lists_every_logger() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "zeroscale").rglob("*.py"))
+    assert "getLogger(__name__)" not in source, "operators know the names, and not the modules: docs/logging.md"
+    used = {re.sub(r"^zeroscale\.plugin\..*", "zeroscale.plugin.NAME", each) for each in LOGGER.findall(source)}
+    _, _, section = (ROOT / "docs" / "logging.md").read_text().partition("## Loggers")
+    listed = set(re.findall(r"^\| `(zeroscale\.[a-zA-Z.]+)` \|", section.partition("\n## ")[0], re.MULTILINE))
+    assert used == listed
 
 
 def test_the_page_lists_every_event_with_its_fields() -> None:

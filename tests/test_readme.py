@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import readme_listing
 from ports import free_port
 from processes import Program, python
 
@@ -42,12 +43,13 @@ def test_the_demo_is_as_shown(tmp_path: Path) -> None:
         with Program(python("-m", "zeroscale.ctl.main", "join", f"localhost:{public}")) as join:
             assert join.wait() == 0
         assert join.lines[0].endswith(": Hello zeroscalectl!")
-        proxy.wait_for(f"INFO:zeroscale.plugins.demo:Starting demo-{public}")
-        proxy.wait_for(f"INFO:zeroscale.plugins.demo:demo-{public} is online")
-        proxy.wait_for("INFO:zeroscale.access:zeroscalectl ")
-        proxy.wait_for(f"INFO:zeroscale.plugins.demo:demo-{public} is offline")
         proxy.signal(signal.SIGTERM)
         assert proxy.wait() == 0
+
+
+def test_the_log_shown_is_that_of_a_real_run() -> None:
+    lines = readme_listing.listing(free_port(), free_port(), ["-a", "start_seconds=0.5", "-t", "1"])
+    assert readme_listing.form(readme_listing.shown()) == readme_listing.form(lines)
 
 
 def test_files_that_contributing_names_are_there() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,30 @@ def test_on_stderr_level_logger_message() -> None:
         "logging.getLogger('zeroscale.plugin.minecraft').info('%s: Java %s', 'survival', 21)\n"
         "logging.getLogger('zeroscale').debug('hidden')"
     ) == ["INFO:zeroscale.plugin.minecraft:survival: Java 21"]
+
+
+ONE_LINE = (
+    "import logging, os, sys; from zeroscale.config.model import LogConfig; from zeroscale.daemon import log as logs\n"
+    "where = os.fstat(2)\n"
+    "os.environ['JOURNAL_STREAM'] = sys.argv[1].format(where)\n"
+    "logs.to_stderr(logging.INFO, LogConfig(format=sys.argv[2]))\n"
+    "logging.getLogger('zeroscale').warning('a line')\n"
+)
+JOURNAL = "{0.st_dev}:{0.st_ino}"
+
+
+@pytest.mark.parametrize(
+    ("journal", "form", "line"),
+    [
+        ("", "text", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} WARNING:zeroscale:a line\n"),
+        ("1:1", "text", r"\d{4}-\S+ WARNING:zeroscale:a line\n"),
+        (JOURNAL, "text", r"WARNING:zeroscale:a line\n"),
+        ("", "plain", r"WARNING:zeroscale:a line\n"),
+    ],
+)
+def test_a_line_begins_with_the_time_where_its_reader_has_none(journal: str, form: str, line: str) -> None:
+    ran = subprocess.run([*python("-c", ONE_LINE), journal, form], capture_output=True, text=True, check=True)
+    assert re.fullmatch(line, ran.stderr)
 
 
 def test_asyncio_keeps_out_of_the_story() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from lifecycle.harness import OPERATOR, PLAYER, LifecycleHarness
+from msgspec import structs
 from twisted.internet.defer import Deferred
 
 from zeroscale.errors import PluginError
@@ -21,6 +24,8 @@ from zeroscale.events import (
     Stopping,
     Woken,
 )
+from zeroscale.lifecycle.idle_monitor import PlayerSession
+from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.status import ClientInfo
 
@@ -231,6 +236,201 @@ def test_one_that_needs_no_clients_does_not_make_their_events_be_made() -> None:
     events: list[ServerEvent] = []
     harness.lifecycle.add_event_observer(events.append, clients=False)
     harness.running()
-    harness.lifecycle.refused(ClientInfo("Eve"), "banned")
     harness.join().end()
     assert [each.event for each in events] == ["woken", "ready"]
+
+
+# The log: the lines of each story, in whole
+
+ADA = ClientInfo("Ada", "203.0.113.7:51234")
+BOB = ClientInfo("Bob", "203.0.113.8:51235")
+FIFTEEN_MINUTES = 900.0
+
+
+class Story:
+    """A Minecraft server's lifecycle, and the lines of its log at INFO."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        self._caplog = caplog
+        self.harness = LifecycleHarness(idle=FIFTEEN_MINUTES)
+        policy = IdlePolicy(FIFTEEN_MINUTES, player_sign=PlayerSign.server_bytes)
+        self.harness.lifecycle.apply_policy(structs.replace(self.harness.policy, idle=policy))
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{each.levelname}:{each.getMessage()}" for each in self._caplog.records]
+
+    def login(self, client: ClientInfo) -> list[PlayerSession]:
+        """Let a player join, as the frontend does; what is returned gets the session once the server is ready."""
+        self.harness.lifecycle.wake(Cause(CauseKind.login, client))
+        sessions: list[PlayerSession] = []
+
+        def joined(session: PlayerSession) -> None:
+            session.moved = lambda: (2000, 5000)
+            sessions.append(session)
+
+        self.harness.lifecycle.admit(client).addCallbacks(joined, lambda failure: None)
+        return sessions
+
+    def advance(self, seconds: float) -> None:
+        self.harness.clock.advance(seconds)
+
+
+@pytest.fixture
+def story(caplog: pytest.LogCaptureFixture) -> Story:
+    return Story(caplog)
+
+
+def test_the_story_of_a_wake_and_a_sleep(story: Story) -> None:
+    ada = story.login(ADA)
+    story.advance(34.2)
+    story.harness.become_ready()
+    story.advance(1.0)
+    story.advance(4319.0)
+    ada[0].end()
+    story.advance(FIFTEEN_MINUTES)
+    story.advance(3.1)
+    story.harness.plugin.exit(0)
+    assert story.lines == [
+        "INFO:test: starting: Ada (203.0.113.7) joined",
+        "INFO:test: ready after 34.2 s, 1 player waiting",
+        "INFO:test: Ada joined (1 player)",
+        "INFO:test: Ada left after 1 h 12 min (0 players)",
+        "INFO:test: stopping: no players for 15 min",
+        "INFO:test: stopped after 3.1 s",
+    ]
+
+
+def test_the_story_of_a_join_by_two(story: Story) -> None:
+    ada, bob = story.login(ADA), story.login(BOB)
+    story.advance(71.0)
+    story.harness.become_ready()
+    story.advance(1.0)
+    story.advance(59.0)
+    bob[0].end()
+    story.advance(60.0)
+    ada[0].end()
+    assert story.lines == [
+        "INFO:test: starting: Ada (203.0.113.7) joined",
+        "INFO:test: ready after 1 min 11 s, 2 players waiting",
+        "INFO:test: Ada joined (1 player)",
+        "INFO:test: Bob joined (2 players)",
+        "INFO:test: Bob left after 1 min (1 player)",
+        "INFO:test: Ada left after 2 min (0 players)",
+    ]
+
+
+def test_the_story_of_an_operators_stop(story: Story) -> None:
+    story.harness.lifecycle.start_for_operator(OPERATOR)
+    story.advance(12.0)
+    story.harness.become_ready()
+    story.login(ADA)
+    story.advance(1.0)
+    story.harness.lifecycle.sleep(OPERATOR)
+    story.advance(2.0)
+    story.harness.plugin.exit(0)
+    assert story.lines == [
+        "INFO:test: starting: woken by operator max",
+        "INFO:test: ready after 12.0 s",
+        "INFO:test: Ada joined (1 player)",
+        "INFO:test: stopping: stopped by operator max",
+        "INFO:test: Ada left after 3 s (0 players)",
+        "INFO:test: stopped after 2.0 s",
+    ]
+
+
+def test_the_story_of_a_crash(story: Story) -> None:
+    story.login(ADA)
+    story.harness.become_ready()
+    story.advance(1.0)
+    story.harness.plugin.write_line("java.lang.OutOfMemoryError: Java heap space")
+    story.harness.plugin.exit(1)
+    assert story.lines == [
+        "INFO:test: starting: Ada (203.0.113.7) joined",
+        "INFO:test: ready after 0.0 s, 1 player waiting",
+        "INFO:test: Ada joined (1 player)",
+        "INFO:test: Ada left after 1 s (0 players)",
+        "ERROR:test: crashed: it ended while it ran (exit code 1: an error); its last output: "
+        "java.lang.OutOfMemoryError: Java heap space",
+    ]
+
+
+def test_the_story_of_failures_to_start(story: Story) -> None:
+    story.harness.start_fails = PluginError("eula.txt: eula=false must be eula=true")
+    for _ in range(3):
+        story.login(ADA)
+        story.advance(10.0)
+    failed = "ERROR:test: start failed: eula.txt: eula=false must be eula=true"
+    assert story.lines == [
+        "INFO:test: starting: Ada (203.0.113.7) joined",
+        failed,
+        "INFO:test: starting: Ada (203.0.113.7) joined",
+        f"{failed}; it may be started again in 10 s",
+        "INFO:test: starting: Ada (203.0.113.7) joined",
+        failed,
+        "ERROR:test: given up after 3 failures in a row: it is not started again before zeroscalectl release or wake",
+    ]
+
+
+def test_the_story_of_a_start_that_takes_too_long(story: Story) -> None:
+    story.login(ADA)
+    story.advance(300.0)
+    story.advance(2.0)
+    story.harness.plugin.exit(0)
+    assert story.lines == [
+        "INFO:test: starting: Ada (203.0.113.7) joined",
+        "WARNING:test: stopping: it was not ready within 300 s",
+        "ERROR:test: start failed: it was not ready within 300 s",
+    ]
+
+
+def test_the_story_of_a_refused_player(story: Story) -> None:
+    story.harness.lifecycle.refused(BOB, "not_whitelisted", "not on the server's whitelist")
+    assert story.lines == ["INFO:test: Bob (203.0.113.8) refused: not on the server's whitelist"]
+
+
+def test_the_story_of_a_schedule(story: Story) -> None:
+    story.harness.lifecycle.wake(Cause(CauseKind.schedule, detail="schedule Mon-Fri 16:00-22:00"))
+    story.advance(30.0)
+    story.harness.become_ready()
+    story.advance(600.0)
+    story.harness.lifecycle.sleep_when_empty(Cause(CauseKind.schedule, detail="end of schedule Mon-Fri 16:00-22:00"))
+    story.advance(1.0)
+    story.harness.plugin.exit(0)
+    assert story.lines == [
+        "INFO:test: starting: schedule Mon-Fri 16:00-22:00",
+        "INFO:test: ready after 30.0 s",
+        "INFO:test: stopping: end of schedule Mon-Fri 16:00-22:00",
+        "INFO:test: stopped after 1.0 s",
+    ]
+
+
+def test_a_line_has_the_facts_of_its_event_as_fields(story: Story, caplog: pytest.LogCaptureFixture) -> None:
+    story.login(ADA)
+    [woken] = caplog.records
+    fields = {name: getattr(woken, name) for name in ("event", "server", "cause", "player", "peer")}
+    assert fields == {
+        "event": "woken",
+        "server": "test",
+        "cause": "login",
+        "player": "Ada",
+        "peer": "203.0.113.7:51234",
+    }
+
+
+def test_nothing_is_made_for_each_connection_where_nobody_reads_it(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(*_: object, **__: object) -> None:
+        raise AssertionError("an event was made")
+
+    monkeypatch.setattr("zeroscale.lifecycle.idle_monitor.Joined", made)
+    monkeypatch.setattr("zeroscale.lifecycle.idle_monitor.Left", made)
+    caplog.set_level(logging.INFO)
+    harness = LifecycleHarness().running()
+    harness.join().end()  # without a name, at INFO
+    caplog.set_level(logging.WARNING)
+    sessions: list[PlayerSession] = []
+    harness.lifecycle.admit(ADA).addCallback(sessions.append)
+    sessions[0].end()

@@ -144,7 +144,7 @@ def test_a_plugin_with_a_status_of_its_own_runs(harness: Harness) -> None:
     for pattern in (
         r"DEBUG:zeroscale\.\S+:Listening on \('::', \d+, 0, 0\)",
         r"DEBUG:zeroscale\.\S+:Listening on \('0\.0\.0\.0', \d+\)",
-        r"DEBUG:zeroscale\.\S+:New connection .*server is stopped",
+        r"DEBUG:zeroscale\.access:.*: New connection .*server is stopped",
         r"INFO:zeroscale\.server:.*: starting: 127\.0\.0\.1 connected",
         r"INFO:thirdparty\.plugin:launching the echo server",
         r"INFO:thirdparty\.plugin:launched it",

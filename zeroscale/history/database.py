@@ -19,7 +19,7 @@ from zeroscale.errors import ControlError
 from zeroscale.history.values import FILE, Row
 from zeroscale.system.files import NOT_REGULAR, make_private, move, open_own, set_aside
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.history")
 
 VERSION = 1
 """The version of the schema, in the file's `user_version`; 0 is a file without tables."""

@@ -17,7 +17,7 @@ from zeroscale.history.values import Row
 if TYPE_CHECKING:
     from zeroscale.history.database import HistoryFile
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.history")
 
 MOST_QUEUED = 20_000
 """Rows that wait for the thread; about 6 MB. More are lost while a disk does not answer."""

@@ -24,7 +24,7 @@ from zeroscale.notify.sender import Sender
 from zeroscale.notify.spool import Spool
 from zeroscale.notify.target import DeliveryOutcome, Target
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.notify")
 
 FIRST_DISK_RETRY = 2.0
 LONGEST_DISK_RETRY = 60.0

@@ -12,7 +12,7 @@ from zeroscale.notify.delivery import Delivery
 from zeroscale.notify.queue import TargetQueue, Waiting
 from zeroscale.notify.target import DeliveryOutcome, Target
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.notify")
 
 
 class Sender:

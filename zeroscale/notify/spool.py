@@ -20,7 +20,7 @@ from zeroscale.notify.queue import Waiting
 from zeroscale.system.files import load, make_private, write_atomically
 from zeroscale.system.lock_file import Lock
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.notify")
 
 DIRECTORY = ".notify"
 """Its name in the state directory; no server's name begins with a dot."""

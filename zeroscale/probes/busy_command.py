@@ -13,7 +13,7 @@ from zeroscale.errors import PluginError
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.oneshot import CompletedProgram, run_program
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.server")
 
 RUN_EVERY = 60.0
 """Seconds from one run to the next one, at least, while the server is busy."""

@@ -27,7 +27,7 @@ from zeroscale.proxy.usage_sampler import UsageSampler
 from zeroscale.reactor import Reactor
 from zeroscale.system.files import server_directory
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.proxy")
 
 T = TypeVar("T")
 
