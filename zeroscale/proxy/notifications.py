@@ -28,7 +28,7 @@ from zeroscale.reactor import Reactor
 from zeroscale.reports import NotificationReport
 from zeroscale.system.files import NAME
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("zeroscale.notify")
 
 KINDS: tuple[Kind, ...] = ("url", "discord", "apprise", "command")
 
