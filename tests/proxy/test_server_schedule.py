@@ -17,6 +17,7 @@ from zeroscale.errors import PluginError
 from zeroscale.events import CauseKind, ServerEvent, Stopping, Woken
 from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.proxy.server_schedule import LOOK_EVERY, TRY_AGAIN, ServerSchedule
+from zeroscale.proxy.stop_planner import StopPlanner
 from zeroscale.schedule.timeline import Timeline, Wish
 from zeroscale.schedule.windows import parse_window
 from zeroscale.status import Status
@@ -32,6 +33,11 @@ class Note:
     def __init__(self, now: Callable[[], float]) -> None:
         self.now = now
         self.slept_at: float | None = None
+        self.stop_at: float | None = None
+        self.stop_by = ""
+
+    def note_stop(self, at: float | None, operator: str = "") -> None:
+        self.stop_at, self.stop_by = at, operator
 
     def note_sleep(self) -> None:
         self.slept_at = self.now()
@@ -57,19 +63,28 @@ class World:
         self.note = Note(self.now)
         self.lifecycle = self.harness.lifecycle
         self.lifecycle.add_event_observer(self.events.append)
+        self.told: list[float] = []
         self.schedule = self.make()
         self.harness.schedule_reason = self.reason
         self.harness.schedule_lockout = self.text
 
     def make(self) -> ServerSchedule:
+        config = self.config(**{"stop_warnings": (), **self.values})
+        self.stops = StopPlanner(
+            config, self.lifecycle, self.harness.clock, self.now, self.note, self.tell, lambda: None
+        )
         return ServerSchedule(
-            self.config(**self.values),
+            config,
             self.lifecycle,
             self.harness.clock,
             self.now,
             self.note,
+            self.stops,
             lambda: self.harness.keep_awake_reason,
         )
+
+    def tell(self, seconds: float, restart: bool) -> None:
+        self.told.append(seconds)
 
     def config(self, **values: Any) -> Any:
         return stub_config("test", 25565, 25566, Path("/"), **values)
@@ -398,6 +413,41 @@ def test_at_once_stops_it_with_its_players() -> None:
     world.until("2026-11-30 01:00")
     assert world.status() is Status.stopped
     assert world.causes(Stopping) == [("schedule", NIGHT_NAME)]
+
+
+def test_at_once_warns_its_players_before() -> None:
+    world = World(
+        "2026-11-30 00:30", keep_asleep=NIGHT, keep_asleep_at_once=True, stop_warnings=(10 * MINUTE, MINUTE)
+    ).started()
+    world.join()
+    world.until("2026-11-30 01:09")
+    assert (world.status(), world.told) == (Status.running, [10 * MINUTE, MINUTE])
+    world.until("2026-11-30 01:10")
+    assert world.status() is Status.stopped
+    assert world.causes(Stopping) == [("schedule", NIGHT_NAME)]
+
+
+def test_what_its_operator_keeps_awake_after_the_warning_is_not_stopped() -> None:
+    world = World(
+        "2026-11-30 00:30", keep_asleep=NIGHT, keep_asleep_at_once=True, stop_warnings=(10 * MINUTE,)
+    ).started()
+    world.join()
+    world.until("2026-11-30 01:05")
+    world.harness.keep_awake_reason = "a backup"
+    world.until("2026-11-30 01:30")
+    assert world.status() is Status.running
+
+
+def test_warnings_end_with_the_time_that_they_are_for() -> None:
+    world = World(
+        "2026-11-30 00:30",
+        keep_asleep=("daily 01:00-01:05",),
+        keep_asleep_at_once=True,
+        stop_warnings=(10 * MINUTE,),
+    ).started()
+    world.join()
+    world.until("2026-11-30 01:30")
+    assert (world.status(), world.told) == (Status.running, [10 * MINUTE])
 
 
 def test_what_its_operator_keeps_awake_is_not_stopped_and_that_ends() -> None:

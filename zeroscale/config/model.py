@@ -344,7 +344,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     keep_asleep_at_once: Annotated[
         bool,
         key(
-            "stop it when such a time begins, though players are on",
+            "stop it when such a time begins, though players are on, who are warned before",
             group=SERVER,
             aliases=("at_once",),
             labels=True,

@@ -96,10 +96,10 @@ class ManagedServer:
             config.proxy_protocol.send,
             self._start_history.record_player,
         )
-        self._configure_schedule()
         self.stop_planner = StopPlanner(
             config, self.lifecycle, reactor, time.time, self._overrides, self._stop_warning, self._view_changed
         )
+        self._configure_schedule()
 
     @property
     def name(self) -> str:
@@ -363,7 +363,13 @@ class ManagedServer:
             from zeroscale.proxy.server_schedule import ServerSchedule
 
             self._schedule = ServerSchedule(
-                config, self.lifecycle, self._reactor, time.time, self._overrides, self._operators_keep_awake_reason
+                config,
+                self.lifecycle,
+                self._reactor,
+                time.time,
+                self._overrides,
+                self.stop_planner,
+                self._operators_keep_awake_reason,
             )
 
     def _keep_awake_reason(self) -> str | None:

@@ -46,6 +46,19 @@ class SleepNote(Protocol):
         """Note that it has been woken."""
 
 
+class WarnedStops(Protocol):
+    """Stops the server after warnings to its players; see `proxy.stop_planner`."""
+
+    def stop_with_warnings(self, cause: Cause, reason: str) -> None:
+        """Begin with the warnings, unless that has been done.
+
+        :param reason: why, for players who wait for the server.
+        """
+
+    def cancel_scheduled(self) -> None:
+        """Do not stop it after all."""
+
+
 class ServerSchedule:
     """Wakes one server when it is to be kept awake, and stops it when it is to be kept asleep.
 
@@ -56,6 +69,7 @@ class ServerSchedule:
     :param clock: monotonic.
     :param wall_clock: returns seconds since 1970.
     :param note: remembers that the server was put to sleep, across restarts.
+    :param stops: stops the server while players are on.
     :param kept_awake: returns why the operator keeps it awake; None: the operator does not.
     """
 
@@ -66,12 +80,14 @@ class ServerSchedule:
         clock: IReactorTime,
         wall_clock: Callable[[], float],
         note: SleepNote,
+        stops: WarnedStops,
         kept_awake: Callable[[], str | None],
     ) -> None:
         self._lifecycle = lifecycle
         self._clock = clock
         self._wall_clock = wall_clock
         self._note = note
+        self._stops = stops
         self._kept_awake = kept_awake
         self._is_active = False
         self._timer: IDelayedCall | None = None
@@ -171,6 +187,7 @@ class ServerSchedule:
         """Begin a time at which something else is wanted."""
         before, self._wish = self._wish, phase.wish
         self._stop_due = phase.wish is Wish.asleep and self._lifecycle.view.status in (Status.starting, Status.running)
+        self._stops.cancel_scheduled()
         self._lifecycle.look_again()
         if before is Wish.awake and phase.wish is Wish.nothing:
             self._lifecycle.restart_idle_timer()
@@ -203,11 +220,13 @@ class ServerSchedule:
     # Asleep
 
     def _stop(self, phase: Phase) -> None:
-        """Stop the server that runs since before this time: once it has no players, or at once."""
+        """Stop the server that runs since before this time: once it has no players, or has warned them."""
         cause = Cause(CauseKind.schedule, detail=_named(phase))
         if self._stops_at_once:
             if self._kept_awake() is None:
-                self._lifecycle.sleep(cause, f"the {_named(phase)} keeps it asleep")
+                self._stops.stop_with_warnings(cause, f"the {_named(phase)} keeps it asleep")
+            else:
+                self._stops.cancel_scheduled()
         elif not self._lifecycle.sessions and not self._lifecycle.waiting:
             self._lifecycle.sleep_when_empty(cause)
 

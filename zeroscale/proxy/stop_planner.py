@@ -99,6 +99,11 @@ class StopPlanner:
         """
         self.stops.stop_with_warnings(cause, reason)
 
+    def cancel_scheduled(self) -> None:
+        """Cancel what `stop_with_warnings` has planned for a schedule."""
+        if self._stops is not None:
+            self._stops.cancel(CauseKind.schedule)
+
     def open(self) -> None:
         """Plan the stop that the operator has planned before zeroscale was restarted, if it is still to come."""
         if self._note.stop_at is not None:
