@@ -9,7 +9,15 @@ from twisted.internet.defer import Deferred, succeed
 
 from zeroscale.errors import ControlError
 from zeroscale.history.values import HistoryPage, HistoryStats
-from zeroscale.reports import PlannedStopReport, PlayerReport, ProxyReport, RelayReport, ServerReport, ServerStats
+from zeroscale.reports import (
+    NotificationReport,
+    PlannedStopReport,
+    PlayerReport,
+    ProxyReport,
+    RelayReport,
+    ServerReport,
+    ServerStats,
+)
 from zeroscale.status import Status
 
 NOTHING_COUNTED = ServerStats(
@@ -129,6 +137,7 @@ class FakeProxy:
         self.uptime = 3600.0
         self.asked: list[tuple[object, ...]] = []
         self.page = HistoryPage(())
+        self.tests = [NotificationReport("hook", ""), NotificationReport("chat", "HTTP 404\x1b")]
         self.sums: list[HistoryStats] = []
 
     def add(self, name: str) -> None:
@@ -148,6 +157,10 @@ class FakeProxy:
         if isinstance(self.changes, Exception):
             raise self.changes
         return succeed(self.changes)
+
+    def test_notifications(self, name: str | None) -> Deferred[Sequence[NotificationReport]]:
+        self.asked.append(("notify", name))
+        return succeed(self.tests)
 
     def history(self, names: Sequence[str], seconds: float, limit: int) -> Deferred[msgspec.Raw]:
         self.asked.append(("history", tuple(names), seconds, limit))

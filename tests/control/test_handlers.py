@@ -145,6 +145,12 @@ def test_a_reload_returns_the_changes() -> None:
     assert harness.result(protocol.ReloadRequest(**head())) == {"changes": ["survival: added"]}
 
 
+def test_a_test_of_notifications() -> None:
+    harness = Harness()
+    assert harness.result(protocol.NotifyRequest(**head(name="hook"))) == harness.proxy.tests
+    assert harness.proxy.asked == [("notify", "hook")]
+
+
 def test_a_watch_sends_changes_and_regular_reports() -> None:
     harness = Harness("a", "b")
     watching = harness.ask(protocol.StatusRequest(**head(server="a", watch=True)))

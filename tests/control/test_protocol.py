@@ -50,6 +50,7 @@ def request(command: str, **fields: object) -> bytes:
         (request("release"), protocol.ReleaseRequest(version=1, id=7)),
         (request("lockout", message="later"), protocol.LockoutRequest(version=1, id=7, message="later")),
         (request("reload"), protocol.ReloadRequest(version=1, id=7)),
+        (request("notify", name="hook"), protocol.NotifyRequest(version=1, id=7, name="hook")),
         (request("logs", follow=True), protocol.LogsRequest(version=1, id=7, follow=True)),
         (request("console", line="say hi"), protocol.ConsoleRequest(version=1, id=7, line="say hi")),
         (request("history", seconds=60, limit=5), protocol.HistoryRequest(version=1, id=7, seconds=60.0, limit=5)),
@@ -195,6 +196,7 @@ def test_requests_as_clients_encode_them() -> None:
         ("history", {"seconds": 1, "limit": 1}, False, False),
         ("stats", {"seconds": 1}, False, False),
         ("reload", {}, False, True),
+        ("notify", {}, False, True),
         ("console", {"line": "x"}, False, True),
     ],
 )

@@ -176,6 +176,11 @@ class Real:
             assert client.recv(5) == b"hello"
             yield
 
+    def ctl(self, *words: str) -> tuple[int, str]:
+        """Run zeroscalectl, and return its exit code and output."""
+        with Program(python("-m", "zeroscale.ctl.main", "--socket", f"{self.directory}/control", *words)) as program:
+            return program.wait(), program.output
+
     def waiting(self, name: str) -> list[Path]:
         return sorted((self.directory / "state" / ".notify" / name).glob("*.json"))
 
@@ -242,6 +247,8 @@ def test_a_reload_changes_the_targets(real: Real) -> None:
         program.wait_for("Reloaded: notify gone: removed")
         program.wait_for("Reloaded: notify url: changed")
         program.wait_for("Notification gone is not configured any more: 3 are dropped")
+        assert real.ctl("notify", "test") == (0, "url: delivered")
+        assert second.get().json["event"] == "test"
         with real.visitor():
             assert second.get().json["event"] == "joined"
         assert first.requests.empty()
@@ -252,3 +259,5 @@ def test_a_reload_changes_the_targets(real: Real) -> None:
         real.write()
         program.signal(signal.SIGHUP)
         program.wait_for("Reloaded: notify url: removed")
+        code, said = real.ctl("notify", "test")
+        assert code == 1 and "no notifications are configured" in said

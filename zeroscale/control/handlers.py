@@ -132,6 +132,8 @@ class CommandHandler:
                 return await self._proxy.history_stats(self._names(request.server), request.seconds)
             case protocol.ReloadRequest():
                 return {"changes": list(await self._proxy.reload())}
+            case protocol.NotifyRequest():
+                return await self._proxy.test_notifications(request.name)
             case protocol.LogsRequest():
                 return await self._logs(request, send)
             case protocol.ConsoleRequest():

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 from twisted.internet.defer import Deferred
 
-from zeroscale.reports import ProxyReport, ServerReport
+from zeroscale.reports import NotificationReport, ProxyReport, ServerReport
 
 
 class ServerControl(Protocol):
@@ -140,6 +140,14 @@ class ProxyControl(Protocol):
 
     def history_stats(self, names: Sequence[str], seconds: float) -> Deferred[msgspec.Raw]:
         """Read the sums of the history, as an encoded list of `history.values.HistoryStats`; see `history`."""
+        ...
+
+    def test_notifications(self, name: str | None) -> Deferred[Sequence[NotificationReport]]:
+        """Send a test to targets of notifications, and wait for the outcomes.
+
+        :param name: of which one; None: of all.
+        :raises ControlError: there is none, or none of this name.
+        """
         ...
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:

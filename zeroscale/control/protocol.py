@@ -152,6 +152,15 @@ class ReloadRequest(Request, frozen=True, kw_only=True, tag="reload"):
     """Read the configuration again."""
 
 
+class NotifyRequest(Request, frozen=True, kw_only=True, tag="notify"):
+    """Send a test to a target of notifications.
+
+    :ivar name: its name; None: all.
+    """
+
+    name: Name | None = None
+
+
 class LogsRequest(ServerRequest, frozen=True, kw_only=True, tag="logs"):
     """Return the last lines of the server's output.
 
@@ -198,6 +207,7 @@ AnyRequest = (
     | ReleaseRequest
     | LockoutRequest
     | ReloadRequest
+    | NotifyRequest
     | LogsRequest
     | ConsoleRequest
     | HistoryRequest
@@ -213,6 +223,7 @@ COMMANDS: tuple[str, ...] = tuple(
         ReleaseRequest,
         LockoutRequest,
         ReloadRequest,
+        NotifyRequest,
         LogsRequest,
         ConsoleRequest,
         HistoryRequest,

@@ -30,7 +30,7 @@ from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.server_manager import ServerManager
 from zeroscale.reactor import Reactor
 from zeroscale.relay import Relays, raise_descriptor_limit
-from zeroscale.reports import ProxyReport, RelayReport
+from zeroscale.reports import NotificationReport, ProxyReport, RelayReport
 from zeroscale.sockets.poller import SocketPoller
 from zeroscale.system.privileges import Owner, make_directories
 from zeroscale.system.sd_notify import ServiceNotifier
@@ -251,6 +251,12 @@ class ProxyService:
             pending_connections=len(self._frontend.pending_connections),
             unrouted=dict(self._frontend.unrouted),
         )
+
+    def test_notifications(self, name: str | None) -> Deferred[Sequence[NotificationReport]]:
+        """See `ProxyControl.test_notifications`."""
+        if self._notifications is None or not self._config.notify:
+            raise ControlError("no notifications are configured: write a table [[notify]] (docs/notify.md)")
+        return self._notifications.test(name)
 
     def watch(self, changed: Callable[[str], None]) -> Callable[[], None]:
         """See `ProxyControl.watch`."""
