@@ -54,23 +54,42 @@ class CtlHarness:
         self.out = Screen(False)
         self.err = Screen(False)
         self._reactor = reactor
-        self._server = ControlServer(self.proxy, reactor, ControlSocket(self.path), required=True)
+        self._servers: list[ControlServer] = []
 
     async def open(self) -> None:
-        await self._server.start()
+        await self._listen(self.path, self.proxy)
+
+    async def add(self, path: Path, *names: str) -> FakeProxy:
+        """Add another proxy with servers of these names."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        await self._listen(path, proxy := FakeProxy(*names))
+        return proxy
+
+    async def _listen(self, path: Path, proxy: FakeProxy) -> None:
+        self._servers.append(ControlServer(proxy, self._reactor, ControlSocket(path), required=True))
+        await self._servers[-1].start()
 
     async def close(self) -> None:
-        await self._server.stop()
+        while self._servers:
+            await self.close_last()
 
-    def run(self, *words: str, terminal: bool = False) -> Deferred[Run]:
-        """Runs the command; one at a time."""
+    async def close_last(self) -> None:
+        """Close the socket of the proxy that was added last."""
+        await self._servers.pop().stop()
+
+    def run(self, *words: str, terminal: bool = False, chosen: bool = True) -> Deferred[Run]:
+        """Runs the command; one at a time.
+
+        :param chosen: with the socket of `proxy`; else the command looks for one.
+        """
         self.out, self.err = Screen(terminal), Screen(terminal)
-        return deferToThread(self._run, words, self.out, self.err)
-
-    def _run(self, words: tuple[str, ...], out: Screen, err: Screen) -> Run:
         command, *rest = words
+        line = [command, *(["--socket", str(self.path)] if chosen else []), *rest]
+        return deferToThread(self._run, line, self.out, self.err)
+
+    def _run(self, line: list[str], out: Screen, err: Screen) -> Run:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main([command, "--socket", str(self.path), *rest])
+            code = main(line)
         return Run(code, out.getvalue(), err.getvalue())
 
     async def until(self, true: Callable[[], object]) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_twisted
 from ctl.ctl_fixture import CtlHarness
 
-from zeroscale.reports import PlayerReport
+from zeroscale.ctl import socket_discovery
+from zeroscale.ctl.commands import status
+from zeroscale.errors import BackendError
+from zeroscale.reports import AwakeKind, AwakeReason, PlayerReport
 from zeroscale.status import Status
 
 
@@ -41,12 +46,12 @@ async def test_for_programs(harness: CtlHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code"),
+    ("name", "code"),
     [("running", 0), ("stopped", 10), ("starting", 11), ("stopping", 12), ("paused", 13), ("failed", 14)],
 )
 @pytest_twisted.ensureDeferred
-async def test_the_status_as_an_exit_code(harness: CtlHarness, status: str, code: int) -> None:
-    harness.proxy.servers["survival"].status = Status(status)
+async def test_the_status_as_an_exit_code(harness: CtlHarness, name: str, code: int) -> None:
+    harness.proxy.servers["survival"].status = Status(name)
     assert (await harness.run("status", "--exit-code")).code == code
     assert (await harness.run("status")).code == 0
 
@@ -98,3 +103,80 @@ async def test_watched_by_a_program_each_is_a_line(harness: CtlHarness) -> None:
     await harness.close()
     run = await watching
     assert all(json.loads(line)["servers"][0]["name"] == "survival" for line in run.out.splitlines())
+
+
+@pytest_twisted.async_yield_fixture
+async def several(harness: CtlHarness, directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CtlHarness]:
+    """Three zeroscales that a command without a choice finds; two of them have a server of the same name."""
+    monkeypatch.delenv(socket_discovery.VARIABLE, raising=False)
+    monkeypatch.setattr("zeroscale.control.socket_path.SYSTEM_DIRECTORY", directory)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory / "none"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(directory / "none"))
+    monkeypatch.setattr(status, "LOOK_EVERY", 0.02)
+    await harness.add(directory / "lobby-25566.sock", "lobby-25566")
+    await harness.add(directory / "second" / "control.sock", "survival", "creative")
+    yield harness
+
+
+def names(printed: str) -> list[str]:
+    return [line.split("  ")[0] for line in printed.splitlines() if not line.startswith("NAME")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_zeroscales_are_asked(several: CtlHarness, directory: Path) -> None:
+    run = await several.run("status", chosen=False)
+    assert (run.code, run.err) == (0, "")
+    assert names(run.out) == ["creative", "lobby-25566", "survival (second)", f"survival ({directory.name})"]
+    run = await several.run("status", "creative", chosen=False)
+    assert run.out.startswith("creative (demo): stopped")
+    run = await several.run("status", "--exit-code", chosen=False)
+    assert (run.code, "--exit-code needs the name of one server" in run.err) == (2, True)
+    run = await several.run("status")
+    assert run.out.startswith("survival (demo): stopped"), "this one was chosen"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_reports_of_all_as_json(several: CtlHarness, directory: Path) -> None:
+    reports = json.loads((await several.run("status", "--json", chosen=False)).out)
+    assert [(each["socket"], [server["name"] for server in each["servers"]]) for each in reports] == [
+        (str(directory / "control.sock"), ["survival"]),
+        (str(directory / "lobby-25566.sock"), ["lobby-25566"]),
+        (str(directory / "second" / "control.sock"), ["creative", "survival"]),
+    ]
+    [server] = json.loads((await several.run("status", "--json")).out)["servers"]
+    assert server["name"] == "survival"
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_answers_with_an_error_does_not_hide_the_others(several: CtlHarness) -> None:
+    def fails() -> None:
+        raise BackendError("no answer in 60 s")
+
+    several.proxy.report = fails  # type: ignore[assignment,method-assign]
+    run = await several.run("status", chosen=False)
+    assert names(run.out) == ["creative", "lobby-25566", "survival"]
+    assert (run.code, run.err) == (1, "zeroscalectl: error: no answer in 60 s\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_are_watched(several: CtlHarness) -> None:
+    watching = several.run("status", "--watch", chosen=False)
+    await several.until(lambda: "survival" in several.out.getvalue())
+    several.proxy.servers["survival"].status = Status.running
+    several.proxy.servers["survival"].fields["awake"] = (AwakeReason(AwakeKind.players, "1 player: Ada"),)
+    await several.until(lambda: "1 player: Ada" in several.out.getvalue())
+    await several.close_last()
+    await several.until(lambda: several.out.getvalue().splitlines()[-1].startswith("survival     running"))
+    await several.close()
+    run = await watching
+    assert run.code == 3
+    assert run.err.count("zeroscalectl: error: the zeroscale on ") == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_are_watched_by_a_program(several: CtlHarness) -> None:
+    watching = several.run("status", "--watch", "--json", chosen=False)
+    await several.until(lambda: several.out.getvalue().count("\n") > 2)
+    await several.close()
+    lines = (await watching).out.splitlines()
+    assert [len(each) for each in map(json.loads, lines[:2])] == [3, 3]

@@ -93,7 +93,7 @@ def _planned(_: str | None, answer: Event | Result) -> None:
 
 def _cancelled(_: str | None, answer: Event | Result) -> None:
     report = decode_body(answer.body, ServerReport)
-    later = [f"; {planned_text(stop)}" for stop in report.planned_stops[:1]]
+    later = [f"; {clean(planned_text(stop))}" for stop in report.planned_stops[:1]]
     print(f"{clean(report.name)}: cancelled{''.join(later)}", flush=True)
 
 
