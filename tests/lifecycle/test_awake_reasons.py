@@ -79,6 +79,7 @@ def test_one_that_starts(waiting: tuple[str, ...], woken: Cause | None, text: st
         (("Ada", "Bob"), "2 players: Ada, Bob"),
         (("A", "B", "C", "D", "E", "F"), "6 players: A, B, C, D, E and 1 more"),
         (("Ada", ""), "2 players: Ada and 1 more"),
+        (("Ada, Bob", "\x1b[2J"), r"2 players: 'Ada, Bob', '\x1b[2J'"),
         (("",), "a connection"),
         (("", "", ""), "3 connections"),
     ],

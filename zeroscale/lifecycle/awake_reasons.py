@@ -1,5 +1,6 @@
 """Why a server does not sleep, in words: facts in, reasons out. Pure.
 
+Names of clients are untrusted: one that could be taken for anything else is quoted.
 Times are seconds of one monotonic clock, durations are seconds.
 """
 
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from zeroscale.event_text import format_duration
+from zeroscale.event_text import format_duration, quoted_name
 from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.idle_policy import IdlePolicy, SessionCounts
 from zeroscale.reports import AwakeKind, AwakeReason
@@ -141,7 +142,7 @@ def _start(facts: AwakeFacts) -> str:
     if cause.kind is CauseKind.operator:
         return f"starting for operator {cause.operator}" if cause.operator else "starting for its operator"
     if cause.client.name:
-        return f"starting for {cause.client.name}"
+        return f"starting for {quoted_name(cause.client.name)}"
     if cause.kind in (CauseKind.login, CauseKind.connection):
         return "starting for a client"
     start = STARTS.get(cause.kind, "starting")
@@ -158,6 +159,6 @@ def _players(idle: IdleFacts) -> str:
 
 def _listed(names: Sequence[str], number: int) -> str:
     """Return some of the names; `number` is how many there are with those that are not known."""
-    shown = names[:MOST_NAMES]
+    shown = [quoted_name(name) for name in names[:MOST_NAMES]]
     more = number - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
