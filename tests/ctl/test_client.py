@@ -115,6 +115,7 @@ def test_requests_that_are_open_together(answering: Answering) -> None:
     path = answering(
         b'{"id":2,"event":1}\n{"id":1,"error":{"code":"refused","message":"no"}}\n{"id":7,"result":0}\n',
         b'{"id":2,"result":2}\n',
+        stay=True,  # or the second request would meet a closed connection
     )
     with ControlClient(path) as client:
         answers = list(client.together("wake", [{"server": "a"}, {"server": "b"}], stream=True))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from control.fake_proxy import FakeServer
 from msgspec.structs import replace
 
-from zeroscale.ctl.report_format import Style, card, planned_text, show, table, visible_state
+from zeroscale.ctl.report_format import ReportStyle, card, planned_text, show, table, visible_state
 from zeroscale.reports import AwakeKind, AwakeReason, LastEvent, PlannedStopReport, PlayerReport, ServerReport
 from zeroscale.status import Status
 
-PLAIN = Style(clock_time=lambda ago: f"clock-{ago:g}")
+PLAIN = ReportStyle(clock_time=lambda ago: f"clock-{ago:g}")
 NARROW = replace(PLAIN, width=80)
 
 

@@ -47,7 +47,7 @@ ClockTime = Callable[[float], str]
 """Returns what the clock showed so many seconds ago."""
 
 
-class Style(Struct, frozen=True):
+class ReportStyle(Struct, frozen=True):
     """How text is shown.
 
     :ivar colour: with escape sequences for colours.
@@ -60,7 +60,7 @@ class Style(Struct, frozen=True):
     width: int | None = None
 
 
-def show(servers: Sequence[ServerReport], style: Style) -> Iterator[str]:
+def show(servers: Sequence[ServerReport], style: ReportStyle) -> Iterator[str]:
     """Return the lines to print."""
     if len(servers) == 1:
         yield from card(servers[0], style)
@@ -87,7 +87,7 @@ def visible_state(servers: Iterable[ServerReport]) -> object:
     ]
 
 
-def card(server: ServerReport, style: Style) -> Iterator[str]:
+def card(server: ServerReport, style: ReportStyle) -> Iterator[str]:
     """Return the lines for one server."""
     status = paint(server.status.value, COLOURS[server.status] if style.colour else None)
     name = paint(clean(server.name), "bold" if style.colour else None)
@@ -98,7 +98,7 @@ def card(server: ServerReport, style: Style) -> Iterator[str]:
         yield from (INDENT + line for line in lines[1:])
 
 
-def table(servers: Sequence[ServerReport], style: Style) -> Iterator[str]:
+def table(servers: Sequence[ServerReport], style: ReportStyle) -> Iterator[str]:
     """Return a table with one row for each server."""
     head = ("NAME", "STATUS", "FOR", "PLAYERS", "LISTENS", "HOSTS", "")
     rows = [_row(server) for server in servers]
@@ -225,7 +225,7 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 3] + "..."
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int], style: Style, status_colour: str | None) -> str:
+def _aligned(cells: Sequence[str], widths: Sequence[int], style: ReportStyle, status_colour: str | None) -> str:
     *columns, notes = cells
     padded = [f"{cell:<{width}}" for cell, width in zip(columns, widths, strict=True)]
     if style.width is not None:

@@ -20,7 +20,7 @@ from zeroscale.control.socket_path import NAME_WITH_CONFIG_FILE
 from zeroscale.ctl import exit_codes, failure, terminal
 from zeroscale.ctl.arguments import add_server, add_socket
 from zeroscale.ctl.client import ControlClient, UsageError
-from zeroscale.ctl.report_format import Style, show, visible_state
+from zeroscale.ctl.report_format import ReportStyle, show, visible_state
 from zeroscale.ctl.socket_discovery import connect, connect_all
 from zeroscale.errors import BackendError, ZeroscaleError
 from zeroscale.event_text import format_moment
@@ -33,7 +33,7 @@ LOOK_EVERY = 1.0
 """Seconds between two reports of several zeroscales; one alone sends them by itself."""
 
 
-class Answer(Struct, frozen=True):
+class SocketReport(Struct, frozen=True):
     """The report of one zeroscale.
 
     :ivar socket: the path of its admin socket.
@@ -85,17 +85,17 @@ def _connected(args: argparse.Namespace) -> Sequence[ControlClient]:
     return connect_all(args) if args.server is None else [connect(args, args.server)]
 
 
-def _ask(clients: dict[Path, ControlClient], server: str | None = None) -> tuple[Sequence[Answer], int]:
+def _ask(clients: dict[Path, ControlClient], server: str | None = None) -> tuple[Sequence[SocketReport], int]:
     """Ask all for their reports. Those that do not answer are reported and left out from now on.
 
     :returns: the reports, and the exit code.
     :raises ZeroscaleError: none answers.
     """
-    answers: list[Answer] = []
+    answers: list[SocketReport] = []
     code = exit_codes.DONE
     for path, client in list(clients.items()):
         try:
-            answers.append(Answer(path, client.ask_raw("status", server=server)))
+            answers.append(SocketReport(path, client.ask_raw("status", server=server)))
         except ZeroscaleError as error:
             client.close()
             del clients[path]
@@ -105,7 +105,7 @@ def _ask(clients: dict[Path, ControlClient], server: str | None = None) -> tuple
     return answers, code
 
 
-def _looks(clients: dict[Path, ControlClient]) -> Iterator[Sequence[Answer]]:
+def _looks(clients: dict[Path, ControlClient]) -> Iterator[Sequence[SocketReport]]:
     while True:
         yield _ask(clients)[0]
         if not clients:
@@ -113,9 +113,9 @@ def _looks(clients: dict[Path, ControlClient]) -> Iterator[Sequence[Answer]]:
         time.sleep(LOOK_EVERY)
 
 
-def _stream(client: ControlClient, server: str | None) -> Iterator[Sequence[Answer]]:
+def _stream(client: ControlClient, server: str | None) -> Iterator[Sequence[SocketReport]]:
     for answer in client.stream("status", server=server, watch=True):
-        yield [Answer(client.path, answer.body)]
+        yield [SocketReport(client.path, answer.body)]
 
 
 class _Screen:
@@ -131,14 +131,14 @@ class _Screen:
         self._on_terminal = sys.stdout.isatty()
         self._shown: object = None
 
-    def show(self, answers: Sequence[Answer]) -> None:
+    def show(self, answers: Sequence[SocketReport]) -> None:
         """Print reports."""
         if self._as_json:
             print(terminal.clean_json(msgspec.json.format(self._json(answers), indent=2).decode()))
         else:
             print(self._text(_servers(answers)))
 
-    def show_again(self, answers: Sequence[Answer]) -> None:
+    def show_again(self, answers: Sequence[SocketReport]) -> None:
         """Print reports in place of the former ones; where they cannot be replaced, only if they differ visibly."""
         if self._as_json:
             print(terminal.clean_json(self._json(answers).decode()), flush=True)
@@ -151,7 +151,7 @@ class _Screen:
             print(self._text(servers), flush=True)
         self._shown = state
 
-    def _json(self, answers: Sequence[Answer]) -> bytes:
+    def _json(self, answers: Sequence[SocketReport]) -> bytes:
         if not self._as_list:
             return bytes(answers[0].body)
         reports = [{"socket": str(each.socket), **decode_body(each.body, dict)} for each in answers]
@@ -159,7 +159,7 @@ class _Screen:
 
     def _text(self, servers: Sequence[ServerReport]) -> str:
         now = time.time()
-        style = Style(
+        style = ReportStyle(
             clock_time=lambda ago: format_moment(now - ago, now, time.localtime),
             colour=terminal.wants_colour(sys.stdout, os.environ),
             width=shutil.get_terminal_size().columns if self._on_terminal else None,
@@ -167,7 +167,7 @@ class _Screen:
         return "\n".join(show(servers, style))
 
 
-def _servers(answers: Iterable[Answer]) -> Sequence[ServerReport]:
+def _servers(answers: Iterable[SocketReport]) -> Sequence[ServerReport]:
     """Return the servers of all reports by name; of those with the same name, that of their zeroscale is added."""
     found = [(each.socket, server) for each in answers for server in decode_body(each.body, ProxyReport).servers]
     times = Counter(server.name for _, server in found)
