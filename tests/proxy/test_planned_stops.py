@@ -140,6 +140,33 @@ def test_players_that_did_not_join_through_the_proxy_are_warned_and_count() -> N
     assert harness.status() is Status.stopping, "the last one who was seen has left, and the server says it is empty"
 
 
+def test_a_server_is_asked_one_question_however_many_leave() -> None:
+    harness = Harness()
+    session = harness.join()
+    harness.plan(600.0)
+    harness.pass_time(1.0)
+    harness.probe.slow = True
+    asked = harness.probe.asked
+    session.end()
+    for _ in range(5):
+        harness.join().end()
+    assert harness.probe.asked == asked + 1
+    harness.probe.questions[-1].callback(ProbeResult({}, 0))
+    assert harness.status() is Status.stopping
+
+
+def test_one_who_joins_while_the_server_is_asked_keeps_it() -> None:
+    harness = Harness()
+    session = harness.join()
+    harness.plan(600.0)
+    harness.pass_time(1.0)
+    harness.probe.slow = True
+    session.end()
+    harness.join()
+    harness.probe.questions[-1].callback(ProbeResult({}, 0))
+    assert harness.status() is Status.running
+
+
 def test_one_who_joins_during_the_countdown_is_sent_the_next_warning() -> None:
     harness = Harness()
     harness.plan(600.0)

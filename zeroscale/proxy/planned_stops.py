@@ -103,6 +103,7 @@ class PlannedStops:
         self._countdown = Countdown(0.0, ())
         self._warned = False
         self._reported = False
+        self._is_asking = False
         self._timer: IDelayedCall | None = None
         self._closed = False
         self._no_restart_before = float("-inf")
@@ -264,10 +265,18 @@ class PlannedStops:
             self._run(self._stop_if_empty(self._next))
 
     async def _stop_if_empty(self, stop: PlannedStop) -> None:
-        if not await self._has_players() and stop is self._next:
+        if self._is_asking:  # connections that come and go do not make it ask more
+            return
+        self._is_asking = True
+        try:
+            has_players = await self._has_players()
+        finally:
+            self._is_asking = False
+        if not has_players and stop is self._next:
             self._carry_out(stop)
 
     async def _has_players(self) -> bool:
+        self._lifecycle.look_again()  # one who has just joined counts, too
         if self._lifecycle.view.players > 0:
             return True
         unrelayed = await self._lifecycle.unrelayed_players()
