@@ -51,6 +51,7 @@ EXAMPLES: list[tuple[ServerEvent, str]] = [
     (Woken(**STAMP, cause=Cause(CauseKind.restart)), "starting: restart"),
     (Ready(**STAMP, seconds=34.21, waiting=2), "ready after 34.2 s, 2 players waiting"),
     (Ready(**STAMP, seconds=71.9, waiting=1), "ready after 1 min 12 s, 1 player waiting"),
+    (Ready(**STAMP, seconds=1.0, waiting=1, unnamed=True), "ready after 1.0 s, 1 connection waiting"),
     (Ready(**STAMP, seconds=0.04), "ready after 0.0 s"),
     (Ready(**STAMP, seconds=0.04, found=True), "ready: it ran already"),
     (Joined(**STAMP, client=ADA, players=1), "Ada joined (1 player)"),

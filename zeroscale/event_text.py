@@ -122,9 +122,9 @@ def event_text(event: ServerEvent, *, addresses: bool = True) -> str:
     match event:
         case Woken(cause=cause, resumed=resumed):
             return f"{'resuming' if resumed else 'starting'}: {cause_text(cause, addresses=addresses)}"
-        case Ready(seconds=seconds, waiting=waiting, found=found):
+        case Ready(seconds=seconds, waiting=waiting, unnamed=unnamed, found=found):
             text = "ready: it ran already" if found else f"ready after {_precise(seconds)}"
-            return f"{text}, {count_of(waiting, 'player')} waiting" if waiting else text
+            return f"{text}, {count_of(waiting, 'connection' if unnamed else 'player')} waiting" if waiting else text
         case Joined(client=client, players=players) if client.name:
             return f"{quoted_name(client.name)} joined ({count_of(players, 'player')})"
         case Joined(client=client, players=players):

@@ -91,6 +91,7 @@ class Ready(ServerEvent, frozen=True, kw_only=True):
 
     :ivar seconds: how long the start took.
     :ivar waiting: how many players waited for it.
+    :ivar unnamed: they are clients of a protocol without names.
     :ivar found: it ran already, started by an earlier zeroscale or by another program.
     """
 
@@ -98,6 +99,7 @@ class Ready(ServerEvent, frozen=True, kw_only=True):
 
     seconds: float
     waiting: int = 0
+    unnamed: bool = False
     found: bool = False
 
 

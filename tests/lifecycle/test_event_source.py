@@ -75,7 +75,7 @@ def test_a_wake_and_a_sleep(observed: Observed) -> None:
     harness.plugin.exit(0)
     assert observed.events == [
         Woken(**stamp(0), cause=PLAYER),  # type: ignore[arg-type]
-        Ready(**stamp(34), seconds=34.0, waiting=1),  # type: ignore[arg-type]
+        Ready(**stamp(34), seconds=34.0, waiting=1, unnamed=True),  # type: ignore[arg-type]
         Joined(**stamp(34), client=ClientInfo(), players=1),  # type: ignore[arg-type]
         Left(**stamp(44), client=ClientInfo(), players=0, seconds=10.0, to_server=10, to_client=20),  # type: ignore[arg-type]
         Stopping(**stamp(104), cause=IDLE),  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 import sys
 from pathlib import Path
@@ -118,7 +119,10 @@ def test_readiness_checks() -> None:
         config = server(ready=ready)
         assert isinstance(
             tcp_factory.readiness(
-                config, running_reactor(), tcp_factory.probe(config, running_reactor(), ChildEnvironment())
+                config,
+                running_reactor(),
+                tcp_factory.probe(config, running_reactor(), ChildEnvironment()),
+                logging.getLogger("tests"),
             ),
             kind,
         )

@@ -62,8 +62,8 @@ def test_replies_that_take_longer_than_5_s_count(harness: SurvivalHarness) -> No
     ("answer", "online", "busy"),
     [
         ("There are {} of a max of 20 players online: ", 0, None),
-        ("> [12:00:00 INFO]: There are 0/{} out of maximum 35 players online.", 1, "the proxy: 1"),
-        ('{"level": "INFO", "message": "There are {} out of a maximum 35 players online"}', 2, "the proxy: 2"),
+        ("> [12:00:00 INFO]: There are 0/{} out of maximum 35 players online.", 1, "does not relay: 1"),
+        ('{"level": "INFO", "message": "There are {} out of a maximum 35 players online"}', 2, "does not relay: 2"),
     ],
 )
 def test_a_server_whose_status_cannot_be_had_is_asked_on_its_console(

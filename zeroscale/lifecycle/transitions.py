@@ -223,6 +223,7 @@ class ServerTransitions:
                 at=self.events.now,
                 seconds=seconds,
                 waiting=len(self.waiters),
+                unnamed=bool(self.waiters.names) and not any(self.waiters.names),
                 found=self._start_attempt.taken_over,
             )
         )

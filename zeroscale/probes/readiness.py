@@ -19,6 +19,8 @@ from zeroscale.status import ProbeResult
 
 logger = logging.getLogger("zeroscale.server")
 
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
 ANSWER_GRACE = 0.02
 """Seconds after the ready line in which an earlier check may still be answered: an answer takes 1 ms."""
 
@@ -76,6 +78,7 @@ class Readiness:
     :param probe: checks the server.
     :param status_disabled: returns whether the server has its status off; called after the server accepts, since the
         first start writes server.properties.
+    :param log: the server's log.
     """
 
     def __init__(
@@ -84,7 +87,9 @@ class Readiness:
         probe: ServerProbe,
         *,
         status_disabled: Callable[[], bool] = lambda: False,
+        log: Logger = logger,
     ) -> None:
+        self._log = log
         self._clock = clock
         self._probe = probe
         self._accepts_connections = _Acceptance(clock, probe)
@@ -171,7 +176,7 @@ class Readiness:
                 elif isinstance(error, SilentStatus):
                     delay = None
             if delay is None:
-                logger.warning("It wrote its ready line but does not answer the server list: taken as ready")
+                self._log.warning("it wrote its ready line but does not answer the server list: taken as ready")
                 return ProbeResult()
             if delay > 0 and not self._has_ended:
                 await self._sleep(delay)
@@ -181,11 +186,11 @@ class Readiness:
         return self._answer is not None or self._fault is not None
 
     async def _wait_for_line(self) -> ProbeResult:
-        logger.info("Its status is off (enable-status=false): waiting for its ready line")
+        self._log.info("its status is off (enable-status=false): waiting for its ready line")
         if not self._ready_line:
             await self._sleep(NO_LINE_GRACE)
         if not self._ready_line:
-            _log_missing_line()
+            _log_missing_line(self._log)
         return ProbeResult()
 
     async def _check(self) -> Exception | None:
@@ -245,9 +250,11 @@ class LineReadiness:
 
     :param clock: schedules the connections.
     :param probe: connects to the server.
+    :param log: the server's log.
     """
 
-    def __init__(self, clock: IReactorTime, probe: ServerProbe) -> None:
+    def __init__(self, clock: IReactorTime, probe: ServerProbe, *, log: Logger = logger) -> None:
+        self._log = log
         self._clock = clock
         self._accepts_connections = _Acceptance(clock, probe)
         self._line: Deferred[None] = Deferred()
@@ -311,11 +318,11 @@ class LineReadiness:
             if call is not None and call.active():
                 call.cancel()
         if not self._line.called:
-            _log_missing_line()
+            _log_missing_line(self._log)
 
 
-def _log_missing_line() -> None:
-    logger.warning("It has accepted connections for %.0f s without a ready line: taken as ready", NO_LINE_GRACE)
+def _log_missing_line(log: Logger) -> None:
+    log.warning("it has accepted connections for %.0f s without a ready line: taken as ready", NO_LINE_GRACE)
 
 
 async def _pause(clock: IReactorTime, seconds: float) -> None:

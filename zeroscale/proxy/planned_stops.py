@@ -22,7 +22,7 @@ from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.schedule.countdown import Countdown
 from zeroscale.status import ServerSnapshot, Status
 
-logger = logging.getLogger("zeroscale.proxy")
+logger = logging.getLogger("zeroscale.server")
 
 LOOK_EVERY = 60.0
 """Seconds after which the time is looked at again: clocks are set, and a timer stands still while a machine sleeps."""

@@ -5,11 +5,13 @@ A reload that changes anything of this replaces it as a whole, once the running 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroscale.config.model import Config, ServerConfig, is_loopback_name
+from zeroscale.lifecycle.server_log import ServerLog
 from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
 from zeroscale.probes.minecraft import MinecraftProbe
@@ -55,6 +57,7 @@ class PluginSetup:
         self.flag_files = FlagFiles(directory)
         self.player_protocol: Callable[[], int | None] = lambda: None
         self.probe = self._make_probe()
+        self._log = ServerLog(logging.getLogger("zeroscale.server"), config.name)
 
     @property
     def world_directory(self) -> Path | None:
@@ -64,8 +67,8 @@ class PluginSetup:
     def make_readiness(self) -> Readiness | LineReadiness:
         """Make the check that waits until a starting server is ready."""
         if self.speaks_minecraft:
-            return Readiness(self._reactor, self.probe, status_disabled=self._status_disabled)
-        return tcp_factory.readiness(self.config, self._reactor, self.probe)
+            return Readiness(self._reactor, self.probe, status_disabled=self._status_disabled, log=self._log)
+        return tcp_factory.readiness(self.config, self._reactor, self.probe, self._log)
 
     def start_obstacle(self) -> str | None:
         """Return why the server must not be started now: another process has its world open; None: nothing."""

@@ -21,7 +21,7 @@ from zeroscale.schedule.wall_time import find_zone, shown_at
 from zeroscale.schedule.windows import parse_window
 from zeroscale.status import Status
 
-logger = logging.getLogger("zeroscale.proxy")
+logger = logging.getLogger("zeroscale.server")
 
 LOOK_EVERY = 600.0
 """Seconds between two looks at the wall clock, at most; a flag file that was removed is noticed as late."""

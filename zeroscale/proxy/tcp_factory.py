@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from zeroscale.config import triggers
 from zeroscale.config.model import ServerConfig
 from zeroscale.frontend.messages import Messages
+from zeroscale.lifecycle.interfaces import Logger
 from zeroscale.lifecycle.plugin_adapter import from_coroutine
 from zeroscale.probes.base import ServerProbe
 from zeroscale.probes.readiness import LineReadiness, Readiness
@@ -145,9 +146,9 @@ def probe_header(config: ServerConfig) -> bytes:
     return b"" if version is None else local_header(version)
 
 
-def readiness(config: ServerConfig, reactor: Reactor, probe: ServerProbe) -> Readiness | LineReadiness:
+def readiness(config: ServerConfig, reactor: Reactor, probe: ServerProbe, log: Logger) -> Readiness | LineReadiness:
     """Make the check that waits until a starting server is ready."""
-    return Readiness(reactor, probe) if ready_line(config) is None else LineReadiness(reactor, probe)
+    return Readiness(reactor, probe, log=log) if ready_line(config) is None else LineReadiness(reactor, probe, log=log)
 
 
 def ready_line(config: ServerConfig) -> re.Pattern[str] | None:

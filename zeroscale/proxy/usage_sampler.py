@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.events import Failed, Joined, Left, Ready, ServerEvent, Stopped, Stopping
 
-logger = logging.getLogger("zeroscale.proxy")
+logger = logging.getLogger("zeroscale.server")
 
 INTERVAL = 60.0
 """Seconds between two samples."""
