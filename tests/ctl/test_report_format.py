@@ -145,7 +145,7 @@ def rows() -> list[ServerReport]:
         running(name="b", awake=because("idle time, 1 min left"), lockout="y", waiting=("Al",)),
         stopped("f", status=Status.failed, last_error="exit code 1", last_stop=idle),
         stopped("s", status=Status.starting, awake=because("starting for Ada"), waiting=("Ada",)),
-        stopped("never"),
+        stopped("never", last_wake=LastEvent(ago=50.0, kind="login", player="Ada"), last_stop=idle),
     ]
 
 

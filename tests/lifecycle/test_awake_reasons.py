@@ -110,9 +110,18 @@ def test_players(names: tuple[str, ...], text: str) -> None:
         ),
         ({}, {"grace_until": NOW + 12.0}, ["it is asked for players in 12 s"]),
         ({}, {"probation_until": NOW + 12.0}, ["it is asked for players in 12 s"]),
-        ({}, {"candidates": 1, "probation_until": NOW + 12.0}, ["a connection that may be a player's, 12 s left"]),
-        ({}, {"candidates": 3, "probation_until": NOW + 12.0}, ["3 connections that may be a player's, 12 s left"]),
-        ({}, {"candidates": 3, "probation_until": NOW - 12.0}, ["it is asked for players now"]),
+        ({}, {"candidates": ("",), "probation_until": NOW + 12.0}, ["a connection that may be a player's, 12 s left"]),
+        (
+            {},
+            {"candidates": ("Ada",), "probation_until": NOW + 12.0},
+            ["a connection that may be a player's (Ada), 12 s left"],
+        ),
+        (
+            {},
+            {"candidates": ("Ada", "", ""), "probation_until": NOW + 12.0},
+            ["3 connections that may be players' (Ada and 2 more), 12 s left"],
+        ),
+        ({}, {"candidates": ("Ada",), "probation_until": NOW - 12.0}, ["it is asked for players now"]),
         (
             {"busy": BusyAnswer("players that zeroscale does not relay: 2", NOW - 10)},
             {"grace_until": NOW + 290.0},
@@ -129,7 +138,7 @@ def test_players(names: tuple[str, ...], text: str) -> None:
                 "schedule": "schedule Mon-Fri 16:00-22:00",
                 "busy": BusyAnswer("it is busy", NOW - 10),
             },
-            {"candidates": 1, "probation_until": NOW + 30.0, "ready_at": NOW - 20.0, "quiet_since": NOW - 20.0},
+            {"candidates": ("",), "probation_until": NOW + 30.0, "ready_at": NOW - 20.0, "quiet_since": NOW - 20.0},
             [
                 "kept awake by max",
                 "schedule Mon-Fri 16:00-22:00",
@@ -147,7 +156,7 @@ def test_one_without_players(facts: dict[str, Any], idle: dict[str, Any], texts:
 
 def test_players_count_before_all_else() -> None:
     counts = replace(LONG_AGO, players=1, ready_at=NOW)
-    idle = IdleFacts(counts=counts, policy=POLICY, players=("Ada",), candidates=1, probation_until=NOW + 99.0)
+    idle = IdleFacts(counts=counts, policy=POLICY, players=("Ada",), candidates=("Bob",), probation_until=NOW + 99.0)
     facts = AwakeFacts(
         status=Status.running, now=NOW, keep_awake="kept awake by max", busy=BusyAnswer("it is busy", NOW), idle=idle
     )
@@ -155,7 +164,7 @@ def test_players_count_before_all_else() -> None:
     assert [(reason.kind.value, reason.text, reason.seconds) for reason in found] == [
         ("players", "1 player: Ada", None),
         ("kept_awake", "kept awake by max", None),
-        ("connection", "a connection that may be a player's, 1 min 39 s left", 99.0),
+        ("connection", "a connection that may be a player's (Bob), 1 min 39 s left", 99.0),
         ("minimum_time", "minimum time, 1 min left", 60.0),
     ]
 

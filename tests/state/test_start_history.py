@@ -288,7 +288,6 @@ def test_the_last_wake_and_stop_survive_a_restart(directory: Path) -> None:
     first.open()
     first.record_event(Woken(server="a", at=10.0, cause=Cause(CauseKind.login, ClientInfo("Ada", "203.0.113.7:4321"))))
     first.record_event(Stopped(server="a", at=20.0, cause=Cause(CauseKind.operator, operator="max")))
-    first.record_start(5.0)
     first.close()
     assert b"203.0.113.7" not in (directory / "record.json").read_bytes()
     last = reopened(directory).last_events

@@ -180,10 +180,16 @@ def _notes(server: ServerReport) -> Iterator[str]:
     yield from (planned_text(stop) for stop in server.planned_stops if stop.seconds < SOON)
     if server.awake:
         yield server.awake[0].text
-    elif server.last_stop is not None and server.status is not Status.failed:
-        yield _cause(server.last_stop, is_stop=True)
+    elif server.status is not Status.failed and (stop := _stop_of(server)) is not None:
+        yield _cause(stop, is_stop=True)
     if server.waiting and server.status is not Status.starting:
         yield f"waiting: {_names(server.waiting, NAMES_SHOWN)}"
+
+
+def _stop_of(server: ServerReport) -> LastEvent | None:
+    """Return the stop since which it sleeps; None: that is not known, as after a power cut."""
+    wake, stop = server.last_wake, server.last_stop
+    return None if stop is None or (wake is not None and wake.ago < stop.ago) else stop
 
 
 def _cause(event: LastEvent, *, is_stop: bool) -> str:

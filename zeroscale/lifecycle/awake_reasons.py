@@ -41,7 +41,7 @@ class IdleFacts(Struct, frozen=True):
     """What the idle time is computed from; see `idle_policy`.
 
     :ivar players: the names of the players on the server, "" of a protocol without names.
-    :ivar candidates: how many connections do not count as a player's yet.
+    :ivar candidates: the names of clients whose connections do not count as a player's yet.
     :ivar probation_until: until when those keep it running.
     :ivar is_asked: the server is being asked whether it is busy.
     """
@@ -49,7 +49,7 @@ class IdleFacts(Struct, frozen=True):
     counts: SessionCounts
     policy: IdlePolicy
     players: tuple[str, ...] = ()
-    candidates: int = 0
+    candidates: tuple[str, ...] = ()
     probation_until: float = float("-inf")
     is_asked: bool = False
 
@@ -108,8 +108,7 @@ def _times(facts: AwakeFacts) -> Iterator[AwakeReason]:
     idle, now = facts.idle, facts.now
     counts, policy = idle.counts, idle.policy
     if idle.candidates and (left := idle.probation_until - now) > 0:
-        connections = "a connection" if idle.candidates == 1 else f"{idle.candidates} connections"
-        yield _timed(AwakeKind.connection, f"{connections} that may be a player's", left)
+        yield _timed(AwakeKind.connection, _candidates(idle.candidates), left)
     if (left := counts.ready_at + policy.minimum_online - now) > 0:
         yield _timed(AwakeKind.minimum_time, "minimum time", left)
     if not counts.visited and (left := counts.ready_at + policy.minimum_unvisited - now) > 0:
@@ -155,6 +154,13 @@ def _players(idle: IdleFacts) -> str:
     if not names:
         return "a connection" if number == 1 else f"{number} connections"
     return ("1 player: " if number == 1 else f"{number} players: ") + _listed(names, number)
+
+
+def _candidates(names: Sequence[str]) -> str:
+    number = len(names)
+    text = "a connection that may be a player's" if number == 1 else f"{number} connections that may be players'"
+    known = [name for name in names if name]
+    return f"{text} ({_listed(known, number)})" if known else text
 
 
 def _listed(names: Sequence[str], number: int) -> str:

@@ -149,7 +149,7 @@ class IdleMonitor:
             counts=self._counts,
             policy=self._policy,
             players=names,
-            candidates=len(self._uncounted),
+            candidates=tuple(session.client.name for session in self._uncounted),
             probation_until=self._probation.until,
             is_asked=self._query is not None,
         )
