@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from harness import stub_config
 from lifecycle.harness import EPOCH, OPERATOR, PLAYER, LifecycleHarness
+from msgspec.structs import replace
 
 from zeroscale.errors import PluginError
-from zeroscale.events import CauseKind, ServerEvent, Stopping, Woken
+from zeroscale.events import Cause, CauseKind, ServerEvent, Stopping, Woken
 from zeroscale.lifecycle.idle_monitor import PlayerSession
+from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
 from zeroscale.proxy.server_schedule import LOOK_EVERY, TRY_AGAIN, ServerSchedule
 from zeroscale.proxy.stop_planner import StopPlanner
 from zeroscale.schedule.timeline import Timeline, Wish
@@ -37,7 +39,7 @@ class Note:
         self.stop_by = ""
 
     def note_stop(self, at: float | None, operator: str = "") -> None:
-        self.stop_at, self.stop_by = at, operator
+        self.stop_at = at
 
     def note_sleep(self) -> None:
         self.slept_at = self.now()
@@ -63,28 +65,29 @@ class World:
         self.note = Note(self.now)
         self.lifecycle = self.harness.lifecycle
         self.lifecycle.add_event_observer(self.events.append)
-        self.told: list[float] = []
+        self.planner = StopPlanner(
+            self.config(**self.values),
+            self.lifecycle,
+            self.harness.clock,
+            self.now,
+            self.note,
+            lambda seconds, restart: f"{seconds:.0f} s",
+            self.lifecycle.look_again,
+        )
         self.schedule = self.make()
         self.harness.schedule_reason = self.reason
         self.harness.schedule_lockout = self.text
 
     def make(self) -> ServerSchedule:
-        config = self.config(**{"stop_warnings": (), **self.values})
-        self.stops = StopPlanner(
-            config, self.lifecycle, self.harness.clock, self.now, self.note, self.tell, lambda: None
-        )
         return ServerSchedule(
-            config,
+            self.config(**self.values),
             self.lifecycle,
             self.harness.clock,
             self.now,
             self.note,
-            self.stops,
+            self.planner,
             lambda: self.harness.keep_awake_reason,
         )
-
-    def tell(self, seconds: float, restart: bool) -> None:
-        self.told.append(seconds)
 
     def config(self, **values: Any) -> Any:
         return stub_config("test", 25565, 25566, Path("/"), **values)
@@ -141,6 +144,10 @@ class World:
 
     def causes(self, kind: type[Woken] | type[Stopping]) -> Sequence[tuple[str, str]]:
         return [(each.cause.kind.value, each.cause.detail) for each in self.events if isinstance(each, kind)]
+
+    def warnings(self) -> Sequence[str]:
+        """Return what the players were told."""
+        return [call.removeprefix("send ") for call in self.harness.current.calls if call.startswith("send ")]
 
     def status(self) -> Status:
         return self.harness.status()
@@ -223,7 +230,7 @@ def test_one_that_was_put_to_sleep_stays_down_until_the_next_window(way: str) ->
         world.harness.current.exit()
     else:
         world.harness.current.report_paused()
-    world.until("2026-11-30 22:30")
+    world.until("2026-11-30 21:59")
     assert world.status() in (Status.stopped, Status.paused)
     world.until("2026-12-01 09:59")
     assert world.status() in (Status.stopped, Status.paused)
@@ -263,6 +270,26 @@ def test_an_asleep_window_between_ends_that_it_was_put_to_sleep() -> None:
     assert world.status() is Status.stopped
     world.until("2026-11-30 19:00")
     assert world.status() is Status.running
+
+
+def test_one_that_is_stopped_for_another_reason_is_started_again() -> None:
+    world = World(keep_awake=WORKDAYS).started()
+    world.until("2026-11-30 17:00")
+    world.lifecycle.sleep(Cause(CauseKind.idle))
+    world.advance(1)
+    assert (world.status(), len(world.causes(Woken))) == (Status.running, 2)
+
+
+def test_a_clock_that_was_set_back_does_not_leave_it_down() -> None:
+    world = World(keep_awake=WORKDAYS).started()
+    world.until("2026-11-30 20:00")
+    world.lifecycle.sleep(OPERATOR)
+    world.offset -= 30 * MINUTE
+    world.advance(LOOK_EVERY)
+    assert world.status() is Status.stopped, "it was put to sleep a while ago"
+    world.offset -= 2 * HOUR
+    world.advance(LOOK_EVERY)
+    assert world.status() is Status.running, "when it was put to sleep is not known any more"
 
 
 def test_a_crashed_server_is_started_again() -> None:
@@ -326,6 +353,26 @@ def test_a_lockout_beats_it_and_its_end_is_noticed() -> None:
 
 NIGHT = ("daily 01:00-07:00",)
 NIGHT_NAME = "schedule daily 01:00-07:00"
+
+
+def test_a_client_that_may_not_be_a_player_is_not_stopped_under() -> None:
+    world = World("2026-11-30 00:59", keep_asleep=NIGHT).started()
+    idle = IdlePolicy(15 * MINUTE, player_sign=PlayerSign.server_bytes)
+    world.lifecycle.apply_policy(replace(world.harness.policy, idle=idle))
+    session = world.join()
+    world.until("2026-11-30 01:00")
+    assert world.status() is Status.running
+    session.end()
+    world.advance(0)
+    assert world.status() is Status.stopped
+
+
+def test_a_view_from_just_before_does_not_outlast_the_beginning() -> None:
+    world = World("2026-11-30 00:59", keep_asleep=NIGHT).started()
+    world.advance(59.5)
+    assert world.lifecycle.view.lockout is None
+    world.advance(0.5)
+    assert world.lifecycle.view.lockout == "until 07:00"
 
 
 def test_no_player_wakes_it_and_who_waits_is_told_until_when() -> None:
@@ -407,67 +454,104 @@ def test_a_player_who_waits_when_the_window_begins_is_let_in() -> None:
     assert (len(joined), world.status()) == (1, Status.running)
 
 
-def test_at_once_stops_it_with_its_players() -> None:
+def test_at_once_stops_it_with_its_players_who_are_warned_before() -> None:
+    world = World("2026-11-30 00:33", keep_asleep=NIGHT, keep_asleep_at_once=True).started()
+    world.join()
+    world.until("2026-11-30 00:49")
+    assert (world.warnings(), world.planner.planned) == ([], ())
+    world.until("2026-11-30 00:59:59")
+    assert (world.warnings(), world.status()) == (["600 s", "300 s", "60 s"], Status.running)
+    world.advance(1)
+    assert world.status() is Status.stopped
+    assert world.causes(Stopping) == [("schedule", NIGHT_NAME)]
+    assert world.planner.planned == []
+
+
+def test_a_stop_at_once_is_not_earlier_when_its_players_leave() -> None:
+    world = World("2026-11-30 00:30", keep_awake=["00:00-01:00"], keep_asleep=NIGHT, keep_asleep_at_once=True).started()
+    session = world.join()
+    world.until("2026-11-30 00:51")
+    session.end()
+    world.until("2026-11-30 00:59:59")
+    assert (world.status(), world.warnings()) == (Status.running, ["600 s"])
+    world.advance(1)
+    assert (world.status(), len(world.causes(Woken))) == (Status.stopped, 1)
+
+
+def test_a_server_that_is_started_soon_before_it_is_to_stop_at_once_is_warned() -> None:
     world = World("2026-11-30 00:30", keep_asleep=NIGHT, keep_asleep_at_once=True).started()
+    world.until("2026-11-30 00:57")
     world.join()
     world.until("2026-11-30 01:00")
-    assert world.status() is Status.stopped
-    assert world.causes(Stopping) == [("schedule", NIGHT_NAME)]
+    assert (world.status(), world.warnings()) == (Status.stopped, ["180 s", "60 s"])
 
 
-def test_at_once_warns_its_players_before() -> None:
-    world = World(
-        "2026-11-30 00:30", keep_asleep=NIGHT, keep_asleep_at_once=True, stop_warnings=(10 * MINUTE, MINUTE)
-    ).started()
+def test_a_time_that_nobody_was_warned_of_begins_with_warnings() -> None:
+    world = World("2026-11-30 00:30", keep_asleep_at_once=True).started()
     world.join()
-    world.until("2026-11-30 01:09")
-    assert (world.status(), world.told) == (Status.running, [10 * MINUTE, MINUTE])
-    world.until("2026-11-30 01:10")
+    world.until("2026-11-30 02:00")
+    world.schedule.configure(world.config(keep_asleep=NIGHT, keep_asleep_at_once=True, timezone="Europe/Berlin"))
+    world.until("2026-11-30 02:09:59")
+    assert (world.status(), world.warnings()) == (Status.running, ["600 s", "300 s", "60 s"])
+    world.until("2026-11-30 02:10")
     assert world.status() is Status.stopped
-    assert world.causes(Stopping) == [("schedule", NIGHT_NAME)]
-
-
-def test_what_its_operator_keeps_awake_after_the_warning_is_not_stopped() -> None:
-    world = World(
-        "2026-11-30 00:30", keep_asleep=NIGHT, keep_asleep_at_once=True, stop_warnings=(10 * MINUTE,)
-    ).started()
-    world.join()
-    world.until("2026-11-30 01:05")
-    world.harness.keep_awake_reason = "a backup"
-    world.until("2026-11-30 01:30")
-    assert world.status() is Status.running
 
 
 def test_warnings_end_with_the_time_that_they_are_for() -> None:
-    world = World(
-        "2026-11-30 00:30",
-        keep_asleep=("daily 01:00-01:05",),
-        keep_asleep_at_once=True,
-        stop_warnings=(10 * MINUTE,),
-    ).started()
+    world = World("2026-11-30 00:59", keep_asleep=["01:00-01:05"], keep_asleep_at_once=True)
     world.join()
+    world.until("2026-11-30 01:00")
+    world.started()
     world.until("2026-11-30 01:30")
-    assert (world.status(), world.told) == (Status.running, [10 * MINUTE])
+    assert (world.status(), world.warnings()) == (Status.running, ["600 s"])
 
 
-def test_what_its_operator_keeps_awake_is_not_stopped_and_that_ends() -> None:
+def test_a_reload_takes_back_a_stop_at_once() -> None:
     world = World("2026-11-30 00:30", keep_asleep=NIGHT, keep_asleep_at_once=True).started()
     world.join()
+    world.until("2026-11-30 00:55")
+    assert len(world.planner.planned) == 1
+    world.schedule.configure(world.config(keep_asleep=NIGHT, timezone="Europe/Berlin"))
+    world.until("2026-11-30 02:00")
+    assert (world.status(), world.planner.planned) == (Status.running, [])
+
+
+def test_what_is_asleep_when_a_stop_at_once_is_due_has_none_planned() -> None:
+    world = World("2026-11-30 00:30", keep_asleep=NIGHT, keep_asleep_at_once=True).started()
+    world.join()
+    world.until("2026-11-30 00:55")
+    world.lifecycle.sleep(OPERATOR)
+    world.until("2026-11-30 02:00")
+    assert (world.status(), world.planner.planned) == (Status.stopped, [])
+
+
+@pytest.mark.parametrize("since", ["00:30", "00:55"])
+def test_what_its_operator_keeps_awake_is_not_stopped_and_that_ends(since: str) -> None:
+    world = World("2026-11-30 00:30", keep_asleep=NIGHT, keep_asleep_at_once=True).started()
+    world.join()
+    world.until(f"2026-11-30 {since}")
     world.harness.keep_awake_reason = "a backup"
     world.until("2026-11-30 03:00")
-    assert world.status() is Status.running
+    assert (world.status(), world.planner.planned) == (Status.running, [] if since == "00:55" else ())
     world.harness.keep_awake_reason = None
-    world.advance(TRY_AGAIN)
+    world.advance(TRY_AGAIN + 10 * MINUTE)
     assert world.status() is Status.stopped
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-def test_what_an_operator_starts_in_spite_of_it_is_stopped_when_idle(at_once: bool) -> None:
+@pytest.mark.parametrize("before", ["down", "stopped", "ended", "crashed"])
+def test_what_an_operator_starts_in_spite_of_it_is_stopped_when_idle(at_once: bool, before: str) -> None:
     world = World("2026-11-30 00:30", keep_asleep=NIGHT, keep_asleep_at_once=at_once).started()
-    world.join()
+    if before != "down":
+        world.harness.keep_awake_reason = "a backup"
+        world.join()
     world.until("2026-11-30 02:00")
-    world.lifecycle.sleep(OPERATOR)
-    world.advance(0)
+    if before == "stopped":
+        world.lifecycle.sleep(OPERATOR)
+    elif before != "down":
+        world.harness.current.exit(0 if before == "ended" else 1)
+    world.settle()
+    world.harness.keep_awake_reason = None
     ready: list[object] = []
     world.lifecycle.start_for_operator(OPERATOR).addCallback(ready.append)
     world.advance(14 * MINUTE)

@@ -319,6 +319,8 @@ class ManagedServer:
     def keep_awake(self, seconds: float | None, *, operator: str = "") -> None:
         """See `ServerControl.keep_awake`."""
         self._overrides.keep_awake(seconds, operator)
+        if self._schedule is not None:
+            self._schedule.look()
 
     def lock_out(self, message: str, *, operator: str = "") -> None:
         """See `ServerControl.lock_out`."""

@@ -40,12 +40,14 @@ class PlannedStop(Struct, frozen=True):
     :ivar cause: why; of each kind there is one stop.
     :ivar reason: the same, for players who wait for the server.
     :ivar restart: the server is started again. This is only for a running one.
+    :ivar on_time: it is not earlier when all players who were warned have left.
     """
 
     at: float
     cause: Cause
     reason: str
     restart: bool = False
+    on_time: bool = False
 
 
 class StopOptions(Struct, frozen=True):
@@ -261,7 +263,9 @@ class PlannedStops:
 
     def _sessions_changed(self) -> None:
         """Stop at once if all players who were warned have left."""
-        if self._warned and self._next is not None and self._lifecycle.view.players == 0:
+        if not self._warned or self._next is None or self._next.on_time:
+            return
+        if self._lifecycle.view.players == 0:
             self._run(self._stop_if_empty(self._next))
 
     async def _stop_if_empty(self, stop: PlannedStop) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from zeroscale.config.model import ServerConfig
-from zeroscale.events import Cause, CauseKind, Failed, Left, Ready, ServerEvent, Stopped, Stopping, Woken
+from zeroscale.events import Cause, CauseKind, Failed, Ready, ServerEvent, Stopped, Stopping, Woken
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.schedule.timeline import Phase, Timeline, Wish
 from zeroscale.schedule.wall_time import find_zone, shown_at
@@ -27,7 +27,11 @@ LOOK_EVERY = 600.0
 """Seconds between two looks at the wall clock, at most; a flag file that was removed is noticed as late."""
 
 TRY_AGAIN = 60.0
-"""Seconds until a failed server is started again, and until a server is asked again whether its players have left."""
+"""Seconds until a failed server is started again, until a server is asked again whether its players have left, and
+until it is looked again whether the operator keeps awake what is about to be stopped."""
+
+LARGEST_CORRECTION = 3600.0
+"""Seconds by which a clock may be set back without the loss of what happened just before."""
 
 A_DAY = 86400.0
 
@@ -49,11 +53,14 @@ class SleepNote(Protocol):
 class WarnedStops(Protocol):
     """Stops the server after warnings to its players; see `proxy.stop_planner`."""
 
-    def stop_with_warnings(self, cause: Cause, reason: str) -> None:
-        """Begin with the warnings, unless that has been done.
+    def plan_scheduled(self, at: float, cause: Cause, reason: str) -> None:
+        """Stop it at a time to come, and not earlier; its players are warned before.
 
         :param reason: why, for players who wait for the server.
         """
+
+    def stop_with_warnings(self, cause: Cause, reason: str) -> None:
+        """Begin with the warnings now, unless a stop by the schedule is planned."""
 
     def cancel_scheduled(self) -> None:
         """Do not stop it after all."""
@@ -93,9 +100,11 @@ class ServerSchedule:
         self._timer: IDelayedCall | None = None
         self._wish = Wish.nothing
         self._stop_due = False
+        self._stop_is_planned = False
         self._phase: Phase | None = None
         self.configure(config)
-        lifecycle.add_event_observer(self._server_event)
+        lifecycle.add_event_observer(self._server_event, clients=False)
+        lifecycle.add_session_observer(self._sessions_changed)
 
     def configure(self, config: ServerConfig) -> None:
         """Use the times of another configuration, from the reactor's next turn on."""
@@ -105,6 +114,7 @@ class ServerSchedule:
             None if config.timezone is None else find_zone(config.timezone),
         )
         self._stops_at_once = config.keep_asleep_at_once
+        self._warned_before = max(config.stop_warnings, default=0.0)
         self._phase = None
         self.look()
 
@@ -133,7 +143,7 @@ class ServerSchedule:
         if phase.wish is not Wish.asleep:
             return None
         until = self._shown_end(phase)
-        return until, f"the {_named(phase)} keeps it asleep" + (f" until {until}" if until else "")
+        return until, _reason(phase) + (f" until {until}" if until else "")
 
     def _now(self) -> Phase:
         now = self._wall_clock()
@@ -167,7 +177,9 @@ class ServerSchedule:
             self._begin(phase)
         if phase.wish is Wish.awake:
             self._wake(phase)
-        elif self._stop_due:
+        if self._stops_at_once or self._stop_is_planned:
+            self._plan_stop(phase)
+        if self._stop_due:
             self._stop(phase)
         if self._timer is None:
             self._set_timer(self._next_look(phase))
@@ -176,8 +188,11 @@ class ServerSchedule:
         delays = [LOOK_EVERY]
         if phase.ends is not None:
             delays.append(max(0.0, phase.ends - self._wall_clock()))
-        if self._stop_due:
+        if self._stop_due or self._stop_is_planned:
             delays.append(TRY_AGAIN)
+        if self._stops_at_once and phase.wish_ends is not None:
+            to_warning = phase.wish_ends - self._warned_before - self._wall_clock()
+            delays += [to_warning] if to_warning > 0 else []
         view = self._lifecycle.view
         if phase.wish is Wish.awake and view.status is Status.failed and view.retry_at is not None:
             delays.append(max(TRY_AGAIN, view.retry_at - self._clock.seconds()))
@@ -186,8 +201,7 @@ class ServerSchedule:
     def _begin(self, phase: Phase) -> None:
         """Begin a time at which something else is wanted."""
         before, self._wish = self._wish, phase.wish
-        self._stop_due = phase.wish is Wish.asleep and self._lifecycle.view.status in (Status.starting, Status.running)
-        self._stops.cancel_scheduled()
+        self._stop_due = phase.wish is Wish.asleep and self._is_up
         self._lifecycle.look_again()
         if before is Wish.awake and phase.wish is Wish.nothing:
             self._lifecycle.restart_idle_timer()
@@ -205,14 +219,13 @@ class ServerSchedule:
 
     def _wake(self, phase: Phase) -> None:
         """Start the server, unless it was put to sleep at this time."""
-        if self._lifecycle.view.status in (Status.starting, Status.running) or self._was_put_to_sleep():
-            return
-        self._lifecycle.wake(Cause(CauseKind.schedule, detail=_named(phase)))
+        if not self._is_up and not self._was_put_to_sleep():
+            self._lifecycle.wake(_cause(phase))
 
     def _was_put_to_sleep(self) -> bool:
         """Return whether the server was put to sleep since when it is kept awake without a break."""
         slept_at, now = self._note.slept_at, self._wall_clock()
-        if slept_at is None or slept_at > now:
+        if slept_at is None or slept_at > now + LARGEST_CORRECTION:
             return False
         phase = self._timeline.phase_at(slept_at)
         return phase.wish is Wish.awake and (phase.wish_ends is None or now < phase.wish_ends)
@@ -220,45 +233,72 @@ class ServerSchedule:
     # Asleep
 
     def _stop(self, phase: Phase) -> None:
-        """Stop the server that runs since before this time: once it has no players, or has warned them."""
-        cause = Cause(CauseKind.schedule, detail=_named(phase))
+        """Stop the server that runs since before this time: once it has no players, or after warnings."""
         if self._stops_at_once:
             if self._kept_awake() is None:
-                self._stops.stop_with_warnings(cause, f"the {_named(phase)} keeps it asleep")
-            else:
-                self._stops.cancel_scheduled()
+                self._stops.stop_with_warnings(_cause(phase), _reason(phase))
         elif not self._lifecycle.sessions and not self._lifecycle.waiting:
-            self._lifecycle.sleep_when_empty(cause)
+            self._lifecycle.sleep_when_empty(_cause(phase))
+
+    def _plan_stop(self, phase: Phase) -> None:
+        """Plan the stop with which the next time to be asleep begins, so that its players are warned before."""
+        begins = phase.wish_ends
+        is_wanted = self._stops_at_once and self._is_up and self._kept_awake() is None
+        if phase.wish is Wish.asleep:
+            is_planned = is_wanted and self._stop_due  # it is due now
+        elif not is_wanted or begins is None or begins - self._wall_clock() > self._warned_before:
+            is_planned = False
+        else:
+            asleep = self._timeline.phase_at(begins)
+            is_planned = asleep.wish is Wish.asleep
+            if is_planned:
+                self._stops.plan_scheduled(begins, _cause(asleep), _reason(asleep))
+        if not is_planned:
+            self._stops.cancel_scheduled()
+        self._stop_is_planned = is_planned
+
+    @property
+    def _is_up(self) -> bool:
+        return self._lifecycle.view.status in (Status.starting, Status.running)
 
     # What happens to the server
 
     def _server_event(self, event: ServerEvent) -> None:
-        if not self._is_active:
-            return
         match event:
             case Woken() | Ready(found=True):
                 self._note.note_wake()
-            case Stopping(cause=cause):
+                if self._stops_at_once:
+                    self.look()
+            case Stopping() | Stopped() | Failed():
                 self._stop_due = False
-                self._ended(by_others=cause.kind in (CauseKind.operator, CauseKind.found))
-            case Stopped(cause=cause):
-                self._stop_due = False
-                self._ended(by_others=cause.kind is CauseKind.exited)
-            case Left(players=0) if self._stop_due:
-                self.look()
-            case Failed():
-                self._stop_due = False
-                self._set_timer(self._next_look(self._now()))
+                if self._now().wish is Wish.awake:
+                    self._ended(event)
 
-    def _ended(self, *, by_others: bool) -> None:
-        """Note that the server stops or has stopped: whoever did that may leave it down for the rest of this time."""
-        if self._now().wish is not Wish.awake:
-            return
-        if by_others:
-            self._note.note_sleep()
-        else:
+    def _ended(self, event: Stopping | Stopped | Failed) -> None:
+        """Note that the server stops or has ended though it is kept awake."""
+        match event:
+            case (
+                Stopping(cause=Cause(kind=CauseKind.operator | CauseKind.found))
+                | Stopped(cause=Cause(kind=CauseKind.exited))
+            ):
+                self._note.note_sleep()  # whoever did that wants it down for the rest of this time
+            case Failed():
+                self._set_timer(self._next_look(self._now()))
+            case _:
+                self.look()
+
+    def _sessions_changed(self) -> None:
+        if self._stop_due and not self._lifecycle.sessions:
             self.look()
 
 
 def _named(phase: Phase) -> str:
     return f"schedule {phase.window}"
+
+
+def _cause(phase: Phase) -> Cause:
+    return Cause(CauseKind.schedule, detail=_named(phase))
+
+
+def _reason(phase: Phase) -> str:
+    return f"the {_named(phase)} keeps it asleep"

@@ -99,8 +99,17 @@ class StopPlanner:
         """
         self.stops.stop_with_warnings(cause, reason)
 
+    def plan_scheduled(self, at: float, cause: Cause, reason: str) -> None:
+        """Stop the server at a time of its schedule, and not earlier; its players are warned before.
+
+        :param reason: why, for players who wait for the server.
+        """
+        from zeroscale.proxy.planned_stops import PlannedStop
+
+        self.stops.plan(PlannedStop(at, cause, reason, on_time=True))
+
     def cancel_scheduled(self) -> None:
-        """Cancel what `stop_with_warnings` has planned for a schedule."""
+        """Cancel the stop that is planned for a schedule."""
         if self._stops is not None:
             self._stops.cancel(CauseKind.schedule)
 
