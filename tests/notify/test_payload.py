@@ -59,7 +59,7 @@ SAID: list[tuple[ServerEvent, str]] = [
     (Left(server="a", at=AT, client=ADA, players=0, seconds=4320.0), "Ada left a after 1 h 12 min"),
     (Stopping(server="a", at=AT, cause=IDLE), "a is stopping: no players for 15 min"),
     (Stopped(server="a", at=AT, cause=BY_MAX), "a has stopped: by max"),
-    (Stopped(server="a", at=AT, cause=Cause(CauseKind.exited)), "a has stopped: by itself"),
+    (Stopped(server="a", at=AT, cause=Cause(CauseKind.exited)), "a has stopped: it exited by itself"),
     (Failed(server="a", at=AT, during="start", reason="no Java", detail="x"), "a has failed: no Java"),
     (
         Failed(server="a", at=AT, during="run", reason="it crashed.", detail="", retry_in=10.0),

@@ -14,7 +14,7 @@ from typing import ClassVar
 from msgspec.structs import fields, replace
 
 from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS, LINE_SEPARATORS, SURROGATES
-from zeroscale.event_text import format_duration
+from zeroscale.event_text import cause_text, format_duration
 from zeroscale.events import Cause, CauseKind, Failed, ServerEvent
 from zeroscale.hidden_addresses import without_addresses
 from zeroscale.message_template import Template
@@ -27,19 +27,6 @@ LONGEST_VALUE = 2000
 LONGEST_TITLE = 256
 LONGEST_DESCRIPTION = 4096
 """Characters of a title and a text in an embed of Discord's (its documentation, "Embed Limits")."""
-
-CAUSES = {
-    CauseKind.connection: "a client connected",
-    CauseKind.schedule: "by its schedule",
-    CauseKind.restart: "it was restarted",
-    CauseKind.found: "without zeroscale",
-    CauseKind.idle: "no players",
-    CauseKind.shutdown: "zeroscale exits",
-    CauseKind.removed: "it is not configured any more",
-    CauseKind.start_failed: "it did not become ready",
-    CauseKind.exited: "by itself",
-}
-"""What is said of a cause that has no detail."""
 
 UNKNOWN = {"player": "A client", "players": "0", "waiting": "0"}
 """What a text has for a value that is empty: of a protocol without names, no client has one."""
@@ -203,12 +190,9 @@ def _variables(event: ServerEvent) -> dict[str, str]:
 
 
 def _cause_words(cause: Cause) -> str:
-    match cause.kind:
-        case CauseKind.login:
-            return f"{cause.client.name or 'a client'} joined"
-        case CauseKind.operator:
-            return f"by {cause.operator or 'an operator'}"
-    return cause.detail or CAUSES.get(cause.kind, "")
+    if cause.kind is CauseKind.operator:
+        return f"by {cause.operator or 'an operator'}"
+    return cause_text(cause, stop=True, addresses=False)
 
 
 def _as_text(value: object) -> str:
