@@ -94,21 +94,25 @@ def test_a_files_one_goes_before_others(directory: Path, listen: Listen) -> None
     assert found(directory) == "run/control.sock"
 
 
-def test_of_several_the_one_called_as_the_server(directory: Path, listen: Listen) -> None:
+def test_of_several_that_answer_one_must_be_chosen(directory: Path, listen: Listen) -> None:
     for name in ("demo-1", "demo-2"):
         listen(directory / "run" / f"{name}.sock")
-    assert found(directory, "demo-2") == "run/demo-2.sock"
     with pytest.raises(UsageError, match=r"choose one with --socket or \$ZEROSCALE_SOCKET: .*/demo-1.sock, .*demo-2"):
         found(directory)
 
 
 def test_of_several_the_one_whose_proxy_has_the_server(directory: Path, answer: Answer) -> None:
-    answer(directory / "run" / "control.sock", "survival")
+    answer(directory / "run" / "control.sock", "survival", "twice")
     answer(directory / "run" / "lobby-25565.sock", "lobby-25565", "lobby-25575")
-    answer(directory / "user" / "control.sock", "creative")
+    answer(directory / "user" / "control.sock", "creative", "twice")
     assert found(directory, "creative") == "user/control.sock"
+    assert found(directory, "lobby-25565") == "run/lobby-25565.sock"
     assert found(directory, "lobby-25575") == "run/lobby-25565.sock"
     assert found(directory, "survivel") == "run/control.sock", "it says which there are"
+    with pytest.raises(
+        UsageError, match=r"several zeroscales have a server 'twice': .*: .*/run/control.*/user/control"
+    ):
+        found(directory, "twice")
 
 
 def test_all_that_may_be_asked(directory: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from zeroscale.errors import StateError
+from zeroscale.process import inherited_lock
 from zeroscale.process.former_directory import MARKER, take_over
 from zeroscale.process.group import mark_of
 from zeroscale.process.record import ProcessRecord, load_record
@@ -90,6 +91,17 @@ def test_the_new_one_counts_and_the_other_is_named(
         "remove that"
     )
     assert not (former / LOCK).exists()
+
+
+def test_a_server_that_runs_from_the_other_is_named(
+    former: Path, directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory.mkdir()
+    (directory / "record.json").write_text("{}")
+    lock = inherited_lock.acquire(former / "alive")
+    take_over(former, directory, LOCK)
+    assert caplog.messages[0].endswith(": stop the server that still runs from it, and remove that")
+    os.close(lock)
 
 
 def test_an_empty_new_one_is_replaced(former: Path, directory: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,21 +38,24 @@ def connect_all(args: argparse.Namespace) -> Sequence[ControlClient]:
 def search(directories: Sequence[Path], server: str | None) -> ControlClient:
     """Connect to a socket that answers, in this order of preference.
 
-    The first is a socket with the name of the server, the second the only one that answers, the third one whose proxy
-    has the server, the fourth a socket called `control` in one of the directories. Of several, those called `control`
-    come first, in the order of the directories.
+    The first is the only one that answers, the second the only one whose proxy has the server, the third, where no
+    proxy has it or none is named, a socket called `control` in one of the directories, in their order.
 
     :raises BackendError: none answers.
-    :raises UsageError: several answer, and none of this order is left.
+    :raises UsageError: several answer, or have the server.
     """
     answering = _answering(directories)
-    chosen = _chosen(answering, directories, server)
+    having = [client for client in answering if _has(client, server)] if server and len(answering) > 1 else []
+    candidates = having or answering
+    is_clear = len(candidates) == 1 or (not having and _is_preferred(candidates[0].path, directories))
+    chosen = candidates[0] if is_clear else None
     for client in answering:
         if client is not chosen:
             client.close()
     if chosen is None:
-        names = ", ".join(str(client.path) for client in answering)
-        raise UsageError(f"several zeroscales run here: choose one with --socket or ${VARIABLE}: {names}")
+        what = f"have a server {server!r}" if having else "run here"
+        names = ", ".join(str(client.path) for client in candidates)
+        raise UsageError(f"several zeroscales {what}: choose one with --socket or ${VARIABLE}: {names}")
     return chosen
 
 
@@ -86,19 +88,6 @@ def _answering(directories: Sequence[Path]) -> Sequence[ControlClient]:
         raise BackendError("; ".join(problems))
     searched = ", ".join(map(str, directories))
     raise BackendError(f"no zeroscale runs here: no *{SUFFIX} in {searched}; if one runs elsewhere, give --socket PATH")
-
-
-def _chosen(
-    answering: Sequence[ControlClient], directories: Sequence[Path], server: str | None
-) -> ControlClient | None:
-    if len(answering) == 1:
-        return answering[0]
-    if server is not None:
-        same_name = (client for client in answering if client.path.stem == server)
-        having_it = (client for client in answering if _has(client, server))
-        for client in itertools.chain(same_name, having_it):
-            return client
-    return answering[0] if _is_preferred(answering[0].path, directories) else None
 
 
 def _has(client: ControlClient, server: str) -> bool:

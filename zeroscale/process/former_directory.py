@@ -17,7 +17,8 @@ import stat
 from pathlib import Path
 
 from zeroscale.errors import StateError
-from zeroscale.process.group import mark_of
+from zeroscale.process import inherited_lock
+from zeroscale.process.group import LOCK, mark_of
 from zeroscale.process.record import FILE, load_record
 from zeroscale.system.files import make_private, open_own
 from zeroscale.system.lock_file import Lock
@@ -74,9 +75,10 @@ def _rename(former: Path, directory: Path, lock_name: str) -> None:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         logger.warning(
-            "%s is used, not %s, which has the same server's state under its former name: remove that",
+            "%s is used, not %s, which has the same server's state under its former name: %sremove that",
             directory,
             former,
+            "stop the server that still runs from it, and " if inherited_lock.is_held(former / LOCK) else "",
         )
     else:
         logger.info("%s is called %s now: %s has been renamed", former.name, directory.name, former)

@@ -16,6 +16,7 @@ import pytest_twisted
 from ctl.ctl_fixture import CtlHarness
 from twisted.internet.threads import deferToThread
 
+from zeroscale.ctl import socket_discovery
 from zeroscale.ctl.commands.completion import script
 from zeroscale.ctl.parser import build_parser
 
@@ -135,3 +136,15 @@ async def test_in_zsh(scripts: Path, tmp_path: Path, harness: CtlHarness) -> Non
         "wake --wait",
         "wake survival survival",
     ], output
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_servers_of_all_zeroscales(
+    harness: CtlHarness, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(socket_discovery.VARIABLE, raising=False)
+    monkeypatch.setattr("zeroscale.control.socket_path.SYSTEM_DIRECTORY", directory)
+    for variable in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+        monkeypatch.setenv(variable, str(directory / "none"))
+    await harness.add(directory / "lobby-25566.sock", "lobby-25566")
+    assert (await harness.run("completion", "servers", chosen=False)).out == "survival\nlobby-25566\n"

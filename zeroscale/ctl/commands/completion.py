@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_socket
 from zeroscale.ctl.server_names import server_names
-from zeroscale.ctl.socket_discovery import connect
+from zeroscale.ctl.socket_discovery import connect_all
 from zeroscale.errors import ZeroscaleError
 
 SHELLS = ("bash", "zsh")
@@ -55,9 +55,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     if args.shell == SERVERS:
-        with contextlib.suppress(ZeroscaleError), connect(args) as client:
-            # a shell cannot complete a name with other characters
-            print("\n".join(name for name in server_names(client) if re.fullmatch(r"[\w.@%+-]+", name)))
+        with contextlib.suppress(ZeroscaleError):
+            for client in connect_all(args):
+                with client:
+                    names = server_names(client)
+                # a shell cannot complete a name with other characters
+                print("".join(f"{name}\n" for name in names if re.fullmatch(r"[\w.@%+-]+", name)), end="")
         return exit_codes.DONE
     print(script(args.root, args.shell))
     return exit_codes.DONE
