@@ -137,8 +137,5 @@ def cut_text(text: str, longest: int, encoding: str) -> bytes:
 
     :param longest: bytes.
     """
-    line = " ".join(text.replace("\0", " ").split())
-    encoded = line.encode(encoding, "replace")
-    if len(encoded) <= longest:
-        return encoded
+    encoded = " ".join(text.replace("\0", " ").split()).encode(encoding, "replace")
     return encoded[:longest].decode(encoding, "ignore").encode(encoding)
