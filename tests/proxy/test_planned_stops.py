@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from zeroscale.errors import PluginError
 from zeroscale.events import Cause, CauseKind, ServerEvent, Stopping, Woken
+from zeroscale.lifecycle.idle_policy import PlayerSign
 from zeroscale.proxy.planned_stops import LATEST, PlannedStop, PlannedStops, StopOptions
 from zeroscale.status import ProbeResult, Status
 
@@ -100,6 +102,25 @@ def test_a_stop_that_is_soon_is_announced_at_once() -> None:
     assert harness.said == [(0.0, "stop in 180")]
 
 
+def test_one_that_was_known_before_the_server_became_ready_is_warned_of_at_its_times() -> None:
+    harness = Harness(running=False)
+    harness.plan(600.0)
+    harness.pass_time(200.0)
+    harness.running()
+    harness.join()
+    harness.pass_time(101.0)
+    assert harness.said == [(300.0, "stop in 300")]
+
+
+def test_the_log_says_when_it_stops(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "zeroscale.server")
+    harness = Harness(restart="10 4 * * *")
+    harness.join()
+    harness.pass_time(540.0)
+    lines = [record.getMessage() for record in caplog.records if record.name == "zeroscale.server"]
+    assert lines == [f"test: it restarts in {minutes} min" for minutes in (10, 5, 1)]
+
+
 def test_an_empty_server_is_stopped_at_its_time_and_not_told() -> None:
     harness = Harness()
     harness.plan(1800.0)
@@ -167,6 +188,29 @@ def test_one_who_joins_while_the_server_is_asked_keeps_it() -> None:
     assert harness.status() is Status.running
 
 
+def test_a_stop_that_is_put_off_while_the_server_is_asked_does_not_come() -> None:
+    harness = Harness()
+    session = harness.join()
+    harness.plan(600.0)
+    harness.pass_time(1.0)
+    harness.probe.slow = True
+    session.end()
+    harness.plan(3600.0)
+    harness.probe.questions[-1].callback(ProbeResult({}, 0))
+    assert harness.status() is Status.running
+
+
+def test_one_whose_first_byte_has_just_come_counts() -> None:
+    harness = Harness()
+    idle = replace(harness.policy.idle, player_sign=PlayerSign.client_bytes)
+    harness.lifecycle.apply_policy(replace(harness.policy, idle=idle, ask_players=False))
+    session = harness.join()
+    assert harness.lifecycle.view.players == 0
+    session.moved = lambda: (1, 1)
+    harness.stops.stop_with_warnings(SCHEDULE, "asleep until 6")
+    assert harness.status() is Status.running
+
+
 def test_one_who_joins_during_the_countdown_is_sent_the_next_warning() -> None:
     harness = Harness()
     harness.plan(600.0)
@@ -188,6 +232,26 @@ def test_a_stop_that_is_planned_again_takes_the_place_of_the_first() -> None:
     assert [at for at, _ in harness.said] == [0.0, 300.0, 1600.0, 1900.0, 2140.0]
     harness.pass_time(1.0)
     assert harness.status() is Status.stopping
+
+
+def test_players_who_were_warned_of_another_stop_only_may_leave() -> None:
+    harness = Harness()
+    session = harness.join()
+    harness.plan(600.0)
+    harness.pass_time(1.0)
+    harness.plan(3600.0)
+    session.end()
+    harness.pass_time(1.0)
+    assert harness.status() is Status.running
+
+
+def test_the_same_stop_is_not_announced_again() -> None:
+    harness = Harness()
+    harness.join()
+    for _ in range(2):
+        harness.stops.plan(PlannedStop(START + 600.0, OPERATOR, "put to sleep"))
+        harness.pass_time(1.0)
+    assert (len(harness.said), harness.changes) == (1, 1)
 
 
 def test_a_stop_that_is_cancelled_does_not_come() -> None:

@@ -91,7 +91,7 @@ def test_a_plan_survives_a_kill_and_can_be_cancelled(harness: SurvivalHarness) -
     wait_until(lambda: any(map(has_plan, harness.state.glob("*/operator.json"))), "it is written", program=first)
     kill_proxy(first)
     second = harness.run_small_server("--on_exit", "leave", switches=STAYS)
-    second.wait_for("taking it over")
+    second.wait_for("ready: it ran already")
     assert "it is stopped in 59 min" in ctl(second, "status")
     assert "cancelled" in ctl(second, "sleep", "--cancel")
     assert "Planned" not in ctl(second, "status")

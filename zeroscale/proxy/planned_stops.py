@@ -17,12 +17,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from zeroscale.errors import ZeroscaleError
+from zeroscale.event_text import format_duration
 from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
+from zeroscale.lifecycle.server_log import ServerLog
 from zeroscale.schedule.countdown import Countdown
 from zeroscale.status import ServerSnapshot, Status
-
-logger = logging.getLogger("zeroscale.server")
 
 LOOK_EVERY = 60.0
 """Seconds after which the time is looked at again: clocks are set, and a timer stands still while a machine sleeps."""
@@ -100,6 +100,7 @@ class PlannedStops:
         self._options = options
         self._warn = warn
         self._changed = changed
+        self._log = ServerLog(logging.getLogger("zeroscale.server"), lifecycle.name)
         self._plans: dict[CauseKind, PlannedStop] = {}
         self._next: PlannedStop | None = None
         self._countdown = Countdown(0.0, ())
@@ -199,7 +200,7 @@ class PlannedStops:
         missed = [plan for plan in self._plans.values() if now - plan.at > latest]
         for plan in missed:
             del self._plans[plan.cause.kind]
-            logger.info("%s: a planned stop was missed, and is left out", self._lifecycle.name)
+            self._log.info("a planned stop was missed, and is left out")
         if any(plan.restart for plan in missed):
             self._plan_restart(now)
         if missed:
@@ -257,9 +258,10 @@ class PlannedStops:
             await self._warn(seconds, stop.restart)
         except ZeroscaleError as error:
             if not self._reported:
-                logger.warning("%s: the players cannot be warned of its stop: %s", self._lifecycle.name, error)
+                self._log.warning("the players cannot be warned of its stop: %s", error)
             self._reported = True
-        self._sessions_changed()
+        else:
+            self._log.info("it %s in %s", "restarts" if stop.restart else "stops", format_duration(seconds))
 
     def _sessions_changed(self) -> None:
         """Stop at once if all players who were warned have left."""
@@ -290,4 +292,4 @@ class PlannedStops:
         Deferred.fromCoroutine(work).addErrback(self._log_fault)
 
     def _log_fault(self, failure: Failure) -> None:
-        logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
+        self._log.error("A fault in zeroscale itself: %s", failure.getTraceback())

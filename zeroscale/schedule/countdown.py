@@ -14,7 +14,7 @@ class Countdown(Struct, frozen=True):
     """The warnings before one stop.
 
     :ivar stop_at: when the server stops.
-    :ivar warn_at: when a warning is due, in ascending order; each is before the stop.
+    :ivar warn_at: when a warning is due, in ascending order; none is after the stop.
     """
 
     stop_at: float
@@ -24,11 +24,11 @@ class Countdown(Struct, frozen=True):
     def begin(cls, now: float, stop_at: float, before: Iterable[float], *, announce: bool = False) -> Countdown:
         """Return the countdown to a stop.
 
-        :param before: how long before the stop a warning is due; those whose time is over are left out.
+        :param before: how long before the stop warnings are due, from 0 on; those whose time is over are left out.
         :param announce: also warn now, if the time of a warning is over: the stop was not known then.
         """
-        times = {stop_at - seconds for seconds in before if seconds > 0}
-        warn_at = {at for at in times if now < at}
+        times = {stop_at - seconds for seconds in before}
+        warn_at = {at for at in times if at >= now}
         if announce and now < stop_at and warn_at != times:
             warn_at.add(now)
         return cls(stop_at, tuple(sorted(warn_at)))
