@@ -64,6 +64,7 @@ RULES = [
     Rule(("status", "access_lists", "reports"), VALUES),
     Rule(("events",), ("status",)),
     Rule(("event_text",), ("events", "status"), never=(*PURE, "logging")),
+    Rule(("server_log",), ()),
     Rule(("reactor",), (), outside=("twisted", "zope"), never=REACTOR),
     Rule(("protocols",), VALUES, never=(*PURE, "logging")),
     Rule(("protocols.sniffing",), VALUES, outside=("regex",), never=(*PURE, "logging")),
@@ -101,7 +102,16 @@ RULES = [
     Rule(("minecraft",), ("access_lists", "system.files"), outside=("msgspec",), never=("twisted",)),
     Rule(
         ("state",),
-        ("errors", "events", "event_text", "status", "system.files", "system.lock_file", "system.background_file"),
+        (
+            "errors",
+            "events",
+            "event_text",
+            "server_log",
+            "status",
+            "system.files",
+            "system.lock_file",
+            "system.background_file",
+        ),
         outside=("msgspec",),
         never=("twisted",),
     ),
@@ -129,7 +139,7 @@ RULES = [
     ),
     Rule(
         ("process",),
-        ("errors", "status", "system.environment", "system.files", "system.lock_file"),
+        ("errors", "server_log", "status", "system.environment", "system.files", "system.lock_file"),
         never=("twisted",),
     ),
     Rule(
@@ -159,7 +169,7 @@ RULES = [
     Rule(("plugins.demo.program",), ("zeroscale", "version"), outside=("twisted", "quarry", "zope")),
     Rule(
         ("lifecycle",),
-        ("backoff", "errors", "events", "event_text", "reports", "status"),
+        ("backoff", "errors", "events", "event_text", "reports", "server_log", "status"),
         outside=("automat", "twisted"),
         never=(*REACTOR, "twisted.internet.endpoints", "twisted.internet.protocol"),
     ),
@@ -234,6 +244,7 @@ RULES = [
         (
             *VALUES,
             "reports",
+            "server_log",
             "version",
             "config",
             "control",

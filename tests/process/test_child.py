@@ -602,7 +602,7 @@ async def test_a_record_that_a_full_disk_refused_is_written_once_there_is_space(
     await until(path.exists)
     assert json.loads(path.read_text())["stop"] == "requested"
     assert [each.getMessage() for each in caplog.records] == [
-        "the record of the server's process cannot be written now; its lock has to do: No space left on device"
+        "state: the record of the server's process cannot be written now; its lock has to do: No space left on device"
     ]
     process.signal(signal.SIGTERM)
     await process.wait()

@@ -16,10 +16,10 @@ from zeroscale.lifecycle.idle_monitor import UNKNOWN_CLIENT, PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
 from zeroscale.lifecycle.observers import Observers
-from zeroscale.lifecycle.server_log import ServerLog
 from zeroscale.lifecycle.shutdown import PROXY_EXITS, RETIRED
 from zeroscale.lifecycle.transitions import ServerTransitions
 from zeroscale.reports import AwakeReason
+from zeroscale.server_log import ServerLog
 from zeroscale.status import ClientInfo, ServerSnapshot, Status
 
 WARN_AGAIN = 60.0

@@ -25,6 +25,7 @@ from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.group import ProcessGroup
 from zeroscale.process.record import FILE, ProcessRecord, StopProgress, load_record
 from zeroscale.process.spawn import PASSING_ERRORS, spawn
+from zeroscale.server_log import ServerLog
 from zeroscale.system.files import make_private, resolved
 
 logger = logging.getLogger("zeroscale.server")
@@ -110,6 +111,7 @@ class ServerProcess:
         self._output = OutputFile(state_directory / "console.log", self._line)
         self._input = InputFifo(state_directory / "stdin")
         self._record_path = state_directory / FILE
+        self._log = ServerLog(logger, state_directory.name)
         self._record: ProcessRecord | None = None
         self._exit_code: int | None = None
         self._end: asyncio.Future[int | None] | None = None
@@ -223,15 +225,15 @@ class ServerProcess:
             return False
         self._record = record
         members = self._group.members()
-        logger.debug("adopting process %s", ", ".join(map(str, members)))
+        self._log.debug("adopting process %s", ", ".join(map(str, members)))
         try:
             self._input.open()
         except OSError as error:
-            logger.warning("the adopted server's console takes no input: %s", error)
+            self._log.warning("the adopted server's console takes no input: %s", error)
         try:
             self._output.open(from_end=READ_SIZE)
         except OSError as error:
-            logger.warning("the adopted server's output cannot be read: %s", error)
+            self._log.warning("the adopted server's output cannot be read: %s", error)
         if any(found.stopped for found in map(procfs.facts, members) if found):
             self._group.signal(signal.SIGCONT)
         self._begin(adopted=True)
@@ -377,7 +379,7 @@ class ServerProcess:
             self._record.save(self._record_path)
         except OSError as error:  # a disk may recover
             if not self._record_failed:
-                logger.warning(
+                self._log.warning(
                     "the record of the server's process cannot be written now; its lock has to do: %s", error.strerror
                 )
             self._record_failed = True
@@ -490,7 +492,7 @@ class ServerProcess:
         if not members:
             return
         self._warned_of_background = True
-        logger.warning(
+        self._log.warning(
             "the start command has ended, and its server runs in the background (%s): it cannot be reached by its "
             "console, and its output is not seen. Have the command run it in the foreground: without tmux, screen, "
             "nohup and &, and with exec in a script",
@@ -532,12 +534,12 @@ class ServerProcess:
         try:
             self._output.finish()
         except OSError as error:
-            logger.warning("the server's last output cannot be read: %s", error)
+            self._log.warning("the server's last output cannot be read: %s", error)
         try:
             self._input.remove()
             self._record_path.unlink(missing_ok=True)
         except OSError as error:
-            logger.warning("files of the server that has ended cannot be removed: %s", error)
+            self._log.warning("files of the server that has ended cannot be removed: %s", error)
         self._group.forget()
         if self._directory_lock is not None:
             self._directory_lock.remove()
@@ -566,7 +568,7 @@ class ServerProcess:
             read = self._output.read()
         except OSError as error:  # a disk may recover
             if not self._output_failed:
-                logger.warning("the server's output cannot be read now: %s", error)
+                self._log.warning("the server's output cannot be read now: %s", error)
             self._output_failed = True
             return 0
         self._output_failed = False
@@ -592,4 +594,4 @@ class ServerProcess:
         try:
             self._on_line(line)
         except Exception:
-            logger.exception("a line of the server's output could not be handled")
+            self._log.exception("a line of the server's output could not be handled")

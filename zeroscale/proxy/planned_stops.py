@@ -20,8 +20,8 @@ from zeroscale.errors import ZeroscaleError
 from zeroscale.event_text import format_duration
 from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
-from zeroscale.lifecycle.server_log import ServerLog
 from zeroscale.schedule.countdown import Countdown
+from zeroscale.server_log import ServerLog
 from zeroscale.status import ServerSnapshot, Status
 
 LOOK_EVERY = 60.0

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeroscale.config.model import Config, ServerConfig, is_loopback_name
-from zeroscale.lifecycle.server_log import ServerLog
 from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
 from zeroscale.probes.minecraft import MinecraftProbe
@@ -20,6 +19,7 @@ from zeroscale.process import listeners
 from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.factory import child_environment, operator_directory, plugin_factory
 from zeroscale.reactor import Reactor
+from zeroscale.server_log import ServerLog
 from zeroscale.state.flag_files import FlagFiles
 from zeroscale.system.files import server_directory
 

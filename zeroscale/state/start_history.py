@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from zeroscale.errors import StateError
 from zeroscale.events import ServerEvent
+from zeroscale.server_log import ServerLog
 from zeroscale.state.last_events import LastEvents
 from zeroscale.system.background_file import BackgroundFile, FileWriter
 from zeroscale.system.files import load, make_private
@@ -81,6 +82,7 @@ class StartHistory:
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._directory = directory
+        self._log = ServerLog(logger, directory.name)
         self._file = directory / "record.json"
         self._writer = BackgroundFile(self._file, writer)
         self._lock = Lock(directory / LOCK)
@@ -99,7 +101,7 @@ class StartHistory:
         try:
             self._lock_world()
         except ForeignLockError as error:  # made by a user of this world, who must not prevent the start of others
-            logger.error("%s; this server is not started before", error)
+            self._log.error("%s; this server is not started before", error)
         except StateError:
             self._lock.release()
             raise
@@ -213,8 +215,8 @@ class StartHistory:
         try:
             self._world_lock.acquire()
         except OSError as error:
-            logger.warning(
-                "Cannot lock %s (%s): only the world's session.lock prevents a second zeroscale from using it",
+            self._log.warning(
+                "cannot lock %s (%s): only the world's session.lock prevents a second zeroscale from using it",
                 self._world_lock.path,
                 error.strerror,
             )

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import msgspec
 
+from zeroscale.server_log import ServerLog
 from zeroscale.system.background_file import BackgroundFile, FileWriter
 from zeroscale.system.files import load
 
@@ -68,6 +69,7 @@ class StatusCache:
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._file = directory / "status.json"
+        self._log = ServerLog(logger, directory.name)
         self._writer = BackgroundFile(self._file, writer)
         self._fallback = fallback
         self._changed = changed
@@ -105,7 +107,7 @@ class StatusCache:
             self._refused = refused
             parts = "; ".join(refused[:PARTS_SHOWN])
             more = f"; and {len(refused) - PARTS_SHOWN} more" if len(refused) > PARTS_SHOWN else ""
-            logger.warning("These parts of the server's status are not shown while it sleeps: %s%s", parts, more)
+            self._log.warning("these parts of its status are not shown while it sleeps: %s%s", parts, more)
         if not status.keys() & replay.keys() & USUAL:
             return
         if self._read and replay == self._stored:

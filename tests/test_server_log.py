@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from zeroscale.lifecycle.server_log import ServerLog
+from zeroscale.server_log import ServerLog
 
 
 @pytest.mark.parametrize("name", ["survival", "100%s"])
