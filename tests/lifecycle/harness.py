@@ -302,6 +302,7 @@ class LifecycleHarness:
         self.adopt_fails: PluginError | None = None
         self.start_fails: PluginError | None = None
         self.keep_awake_reason: str | None = None
+        self.busy: Callable[[], Deferred[str | None]] = lambda: succeed(None)
         self.schedule_reason: Callable[[], str | None] = lambda: None
         self.schedule_lockout: Callable[[], str | None] = lambda: None
         self.flag_file: str | None = None
@@ -333,6 +334,7 @@ class LifecycleHarness:
             player_list=FakePlayerList(),
             keep_awake_reason=lambda: self.keep_awake_reason,
             schedule_reason=self.look_for_schedule_reason,
+            busy=self.ask_whether_busy,
             lockout=self.look_for_lockout,
             on_address=self.addresses.append,
             wall_clock=lambda: EPOCH + self.clock.seconds(),
@@ -386,6 +388,9 @@ class LifecycleHarness:
     def lockout(self, text: str | None) -> None:
         self._lockout = text
         self.lifecycle.look_again()
+
+    def ask_whether_busy(self) -> Deferred[str | None]:
+        return self.busy()
 
     def look_for_schedule_reason(self) -> str | None:
         return self.schedule_reason()

@@ -9,8 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from lifecycle.harness import OPERATOR, PLAYER, LifecycleHarness
+from twisted.internet.defer import succeed
 
 from zeroscale.errors import BackendError, PluginError, ServerUnavailable
+from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.status import ProbeResult, ServerSnapshot, Status
 
@@ -30,6 +32,55 @@ def test_session_observers_are_called_when_players_join_and_leave() -> None:
     session = harness.lifecycle.admit()
     session.addCallback(lambda session: session.end())
     assert seen == [1, 0]
+
+
+def test_a_restart_stops_a_running_server_and_starts_it_again() -> None:
+    harness = LifecycleHarness().running()
+    harness.lifecycle.restart(Cause(CauseKind.restart))
+    waiting = harness.wait_to_join()
+    assert (harness.status(), harness.plugin.calls[-1]) == (Status.stopping, "stop")
+    harness.plugin.exit(0)
+    assert harness.status() is Status.starting
+    harness.become_ready()
+    assert harness.status() is Status.running and isinstance(waiting[0], PlayerSession)
+
+
+def test_a_restart_of_a_server_whose_stop_returns_at_once() -> None:
+    harness = LifecycleHarness()
+    harness.can_wait = harness.plugin.can_wait = False
+    harness.running()
+    harness.plugin.stop = lambda: succeed(None)  # type: ignore[method-assign]
+    harness.plugin.alive = False
+    harness.lifecycle.restart(Cause(CauseKind.restart))
+    assert harness.status() is Status.starting
+
+
+@pytest.mark.parametrize("state", [each for each in Status if each is not Status.running])
+def test_a_restart_is_for_a_running_server_only(state: Status) -> None:
+    harness = LifecycleHarness(pause_when_idle=True).in_state(state)
+    calls = list(harness.plugin.calls)
+    harness.lifecycle.restart(Cause(CauseKind.restart))
+    assert (harness.status(), harness.plugin.calls) == (state, calls)
+    if state is Status.stopping:
+        harness.plugin.exit(0)
+        assert harness.status() is Status.stopped
+
+
+def test_a_restart_after_the_server_was_removed_does_nothing() -> None:
+    harness = LifecycleHarness().running()
+    harness.join()
+    harness.lifecycle.retire()
+    harness.lifecycle.restart(Cause(CauseKind.restart))
+    assert harness.status() is Status.running
+
+
+def test_only_a_running_server_is_asked_for_players_who_are_not_relayed() -> None:
+    harness = LifecycleHarness()
+    reasons: list[str | None] = []
+    harness.probe.answer = ProbeResult({}, 2)
+    harness.lifecycle.unrelayed_players().addCallback(reasons.append)
+    harness.running().lifecycle.unrelayed_players().addCallback(reasons.append)
+    assert reasons == [None, "players that zeroscale does not relay: 2"]
 
 
 def test_a_stopped_server_has_no_timers() -> None:
@@ -255,6 +306,11 @@ class AnyOrder(RuleBasedStateMachine):
     def operator_stops(self) -> None:
         self.slept = True
         self.harness.lifecycle.sleep(OPERATOR)
+
+    @rule()
+    def schedule_restarts(self) -> None:
+        self.slept = self.slept or self.harness.status() is Status.running
+        self.harness.lifecycle.restart(Cause(CauseKind.restart))
 
     @rule(at_once=st.booleans())
     def operator_releases(self, at_once: bool) -> None:

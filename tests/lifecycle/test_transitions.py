@@ -6,7 +6,7 @@ import logging
 
 import pytest
 from lifecycle.harness import PLAYER, LifecycleHarness
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectingCancelledError
 
 from zeroscale.errors import PluginError
@@ -143,6 +143,50 @@ def test_a_server_that_is_kept_awake_is_not_asked_for_players() -> None:
     harness.keep_awake_reason = None
     harness.clock.advance(60.0)
     assert harness.status() is Status.stopping
+
+
+def test_a_busy_server_is_not_stopped_and_is_asked_last() -> None:
+    harness = LifecycleHarness(idle=60.0).running()
+    asked: list[str | None] = []
+
+    def busy() -> Deferred[str | None]:
+        asked.append(answer)
+        return succeed(answer)
+
+    answer: str | None = "busy: a backup"
+    harness.busy = busy
+    harness.probe.answer = ProbeResult({}, 2)
+    harness.clock.advance(60.0)
+    assert (harness.status(), asked) == (Status.running, []), "players are on it"
+    harness.probe.answer = ProbeResult({}, 0)
+    harness.keep_awake_reason = "a file is there"
+    harness.clock.advance(60.0)
+    assert (harness.status(), asked) == (Status.running, [])
+    harness.keep_awake_reason = None
+    harness.clock.advance(60.0)
+    assert (harness.status(), len(asked)) == (Status.running, 1)
+    assert harness.lifecycle.awake_reasons[0].text == "busy: a backup"
+    answer = None
+    harness.clock.advance(60.0)
+    assert (harness.status(), len(asked)) == (Status.stopping, 2)
+
+
+def test_a_busy_server_that_was_removed_is_stopped() -> None:
+    harness = LifecycleHarness(idle=60.0).running()
+    harness.busy = lambda: succeed("busy: a backup")
+    harness.lifecycle.retire()
+    harness.clock.advance(0.0)
+    assert harness.status() is Status.stopping
+
+
+def test_a_player_who_joins_ends_the_question_whether_the_server_is_busy() -> None:
+    harness = LifecycleHarness(idle=60.0).running()
+    cancelled: list[object] = []
+    harness.busy = lambda: Deferred(cancelled.append)
+    harness.clock.advance(60.0)
+    assert cancelled == []
+    harness.join()
+    assert (harness.status(), len(cancelled)) == (Status.running, 1)
 
 
 def test_a_lockout_during_a_stop_rejects_the_players_who_wait() -> None:
