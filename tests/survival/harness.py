@@ -237,6 +237,10 @@ class Player:
         """Whether nothing was received and the connection is open."""
         return self._closed_at is None and not self._received
 
+    def send(self, data: bytes) -> None:
+        """Send bytes to the server."""
+        self._connection.sendall(data)
+
     def leave(self) -> None:
         """Disconnect."""
         with suppress(OSError):

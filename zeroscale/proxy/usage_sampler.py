@@ -20,8 +20,8 @@ INTERVAL = 60.0
 SHORTEST = 5.0
 """Seconds between two samples at least; players of a busy server come and go all the time."""
 
-REPORT_SAMPLES = 10
-"""Samples after which the sums are recorded, so that a crash costs little."""
+REPORT_INTERVAL = 600.0
+"""Seconds after which the sums are recorded, so that a crash costs little."""
 
 
 class _Sample(Struct, frozen=True):
@@ -36,7 +36,7 @@ class UsageSampler:
     :param clock: times the samples.
     :param read: asks for the CPU seconds since the server's start, and the bytes of memory it has now.
     :param record: called with seconds without a player, the CPU seconds in them, and the bytes of memory on average.
-    :param each_report: called every `REPORT_SAMPLES` while the server runs, after `record`.
+    :param each_report: called every `REPORT_INTERVAL` seconds while the server runs, after `record`.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class UsageSampler:
         self._each_report = each_report
         self._timer: IDelayedCall | None = None
         self._pending: Deferred[None] | None = None
-        self._samples = 0
+        self._reported_at = 0.0
         self._asked_at = 0.0
         self._last: _Sample | None = None
         self._players = 0
@@ -65,13 +65,13 @@ class UsageSampler:
             case Ready():
                 self._start()
             case Joined():
-                if not self._busy:
-                    self._sample_early()  # the time without a player ends here
+                if not self._busy and self._timer is not None and self._early_in <= 0:
+                    self._sample()  # the time without a player ends here
                 self._players, self._busy = event.players, True
             case Left():
                 self._players = event.players
-                if not self._players:
-                    self._sample_early()
+                if not self._players and self._timer is not None:
+                    self._timer.reset(max(0.0, self._early_in))  # the time without a player begins there
             case Stopping() | Stopped():
                 self.stop()
             case Failed() if event.during != "stop":
@@ -84,7 +84,7 @@ class UsageSampler:
         """
         timer, self._timer = self._timer, None
         if timer is not None:
-            if not now and self._clock.seconds() - self._asked_at >= SHORTEST:
+            if not now:
                 self._sample()
             if timer.active():
                 timer.cancel()
@@ -95,22 +95,22 @@ class UsageSampler:
 
     def _start(self) -> None:
         self.stop(now=True)
-        self._samples = 0
+        self._reported_at = self._clock.seconds()
         self._players, self._busy = 0, False
         self._tick()
 
     def _tick(self) -> None:
         self._timer = self._clock.callLater(INTERVAL, self._tick)
-        self._samples += 1
         self._sample()
-        if self._samples > REPORT_SAMPLES:
-            self._samples = 1
+        if self._clock.seconds() - self._reported_at >= REPORT_INTERVAL:
+            self._reported_at = self._clock.seconds()
             self._report()
             self._each_report()
 
-    def _sample_early(self) -> None:
-        if self._timer is not None and self._clock.seconds() - self._asked_at >= SHORTEST:
-            self._sample()
+    @property
+    def _early_in(self) -> float:
+        """Seconds until a sample may be taken before its time."""
+        return self._asked_at + SHORTEST - self._clock.seconds()
 
     def _sample(self) -> None:
         if self._pending is not None:  # the last answer is not there yet
