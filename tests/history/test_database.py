@@ -247,6 +247,23 @@ def test_many_rows_are_pruned_within_a_day(path: Path, monkeypatch: pytest.Monke
     assert path.stat().st_size < 1_000_000
 
 
+def test_reading_creates_nothing(path: Path) -> None:
+    Times().file(path.parent).write([entry(START)])
+    connection = open_to_read(path)
+    assert connection is not None
+    assert connection.execute("SELECT count(*) FROM entries").fetchone() == (1,)
+    assert list(path.parent.iterdir()) == [path]
+    connection.close()
+
+
+def test_reading_while_it_is_written(path: Path) -> None:
+    Times().file(path.parent).write([entry(START)])
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("INSERT INTO entries (at, event) VALUES (1, 'woken')")
+    assert events(path) == ["woken", "stopped"], "also what is only in the write-ahead log"
+    other.close()
+
+
 def test_reading_what_is_not_there_or_cannot_be_read(tmp_path: Path, path: Path) -> None:
     assert open_to_read(path) is None
     path.parent.mkdir()

@@ -208,6 +208,7 @@ def test_clients_without_an_address() -> None:
     one.journal.flush()
     sessions = rows(one.journal, "sessions")
     assert sum(float(str(row["seconds"])) for row in sessions) == 12.0
+    assert {row["state"] for row in sessions} == {"ended", "sum"}
     assert sum(int(str(row["count"])) for row in sessions) == 2
 
 

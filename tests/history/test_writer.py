@@ -6,14 +6,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from history.times import START, entry
 
 from zeroscale.history import writer as limits
+from zeroscale.history.database import HistoryFile
 from zeroscale.history.queries import read_history
+from zeroscale.history.values import Row
 from zeroscale.history.writer import HistoryWriter
 
 DEADLINE = 20.0
@@ -113,17 +115,26 @@ def test_no_thread_can_be_started(
     assert names(tmp_path) == ["early", "early", "late"]
 
 
-def test_a_burst_is_few_transactions(tmp_path: Path) -> None:
-    writer = HistoryWriter(1e9, 10**8)
+def test_a_burst_is_few_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    write = HistoryFile.write
+    first = threading.Event()
+
+    def counted(file: HistoryFile, rows: Sequence[Row]) -> None:
+        write(file, rows)
+        batches.append(len(rows))
+        first.set()
+
+    monkeypatch.setattr(HistoryFile, "write", counted)
+    writer = HistoryWriter(1e9, 10**8, pace=DEADLINE)
     writer.write(tmp_path, [entry(START, name="first")])
-    deadline = time.monotonic() + DEADLINE
-    while "first" not in names(tmp_path) and time.monotonic() < deadline:
-        pass
+    assert first.wait(DEADLINE), "the first row does not wait"
     for number in range(50):
         writer.write(tmp_path, [entry(START + 1 + number, name=str(number))])
-    assert names(tmp_path) == ["first"], "the rest waits for the pace"
+        assert names(tmp_path) == ["first"]
+    assert batches == [1]
     writer.close()
-    assert len(names(tmp_path)) == 51
+    assert batches == [1, 50]
 
 
 def test_neither_sqlite_nor_a_thread_before_the_first_row(tmp_path: Path) -> None:
@@ -131,6 +142,7 @@ def test_neither_sqlite_nor_a_thread_before_the_first_row(tmp_path: Path) -> Non
 import sys, threading
 from pathlib import Path
 from zeroscale.history import journal
+from zeroscale.history.values import Row
 from zeroscale.history.writer import HistoryWriter
 writer = HistoryWriter(1e9, 10**8)
 writer.write(Path({str(tmp_path)!r}), [])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -133,7 +132,7 @@ class EventHistory:
                 result: object = msgspec.Raw(msgspec.json.encode(read(directories, now)))
             except Exception as error:  # whatever it is, it is raised where the answer is awaited
                 result = Failure(error)
-            self._reactor.callFromThread(partial(_fire, answer, result))
+            self._reactor.callFromThread(answer.callback, result)
 
         if not self._writer.read(call):
             raise ControlError("the history cannot be read now: no thread can be started")
@@ -160,8 +159,3 @@ class EventHistory:
 
     def _write(self, history: _ServerHistory) -> None:
         self._writer.write(history.directory, history.journal.take())
-
-
-def _fire(answer: Deferred[msgspec.Raw], result: object) -> None:
-    if not answer.called:  # the client may have left
-        answer.callback(result)  # type: ignore[arg-type]  # a Failure fails it
