@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # mypy compares these plugins' signatures with the contract
         _proposes_sigterm: list[api.ProposesSigterm] = [program, game]
         _has_console: list[api.HasConsole] = [child, container]
         _reports_players: list[api.ReportsPlayers] = [pod]
-        _reports_usage: list[api.ReportsUsage] = [child]
+        _reports_usage: list[api.ReportsUsage] = [child, container, unit]
         _closable: list[api.Closable] = [machine, container, pod, unit]
         _reports_output: list[api.ReportsOutput] = [child, machine, container, pod]
         _reports_starts: list[api.ReportsStarts] = [container, pod, unit]

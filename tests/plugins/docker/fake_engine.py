@@ -78,6 +78,7 @@ class FakeEngine:
         self.refuses: set[str] = set()
         self.dates = True
         self.delays_stops = False
+        self.stats: dict[str, Any] = {}
         self._events: list[dict[str, Any]] = []
         self._listeners: list[asyncio.Queue[dict[str, Any]]] = []
         self._runner: web.AppRunner | None = None
@@ -115,6 +116,7 @@ class FakeEngine:
             web.get("/{v}/containers/json", self._list),
             web.get("/{v}/containers/{id}/json", self._inspect),
             web.get("/{v}/containers/{id}/logs", self._logs),
+            web.get("/{v}/containers/{id}/stats", self._stats),
             web.post("/{v}/containers/create", self._create),
             web.delete("/{v}/containers/{id}", self._delete),
             web.post("/{v}/containers/{id}/wait", self._wait),
@@ -216,6 +218,11 @@ class FakeEngine:
 
     async def _inspect(self, request: web.Request) -> web.Response:
         return web.json_response(self._find(request).inspection())
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        self._find(request)
+        assert request.query["stream"] == "0"
+        return web.json_response(self.stats)
 
     async def _create(self, request: web.Request) -> web.Response:
         created = self.create(request.query["name"], {"Labels": {}})

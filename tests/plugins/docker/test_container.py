@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zeroscale.errors import PluginError
-from zeroscale.plugins.docker.container import parse_container, unix_seconds
+from zeroscale.plugins.docker.container import parse_container, parse_usage, unix_seconds
 
 CREATED = {
     "Id": "06bfc506a8ea",
@@ -124,3 +124,19 @@ def test_an_inspection_of_nothing_but_an_id_is_a_container_that_does_not_run() -
 )
 def test_times(moment: str, second: int | None) -> None:
     assert unix_seconds(moment) == second
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "usage"),
+    [
+        (1_500_000_000, {"usage": 10_000, "stats": {"inactive_file": 4000}}, (1.5, 6000)),
+        (1_500_000_000, {"usage": 10_000, "stats": {"total_inactive_file": 3000}}, (1.5, 7000)),
+        (1_500_000_000, {"usage": 10_000}, (1.5, 10_000)),
+        (1_500_000_000, {"usage": 10_000, "stats": {"inactive_file": 10**9}}, (1.5, 0)),
+        (0, {}, None),
+        (1_500_000_000, {}, None),
+        ("much", "more", None),
+    ],
+)
+def test_what_it_uses(cpu: object, memory: object, usage: object) -> None:
+    assert parse_usage({"cpu_stats": {"cpu_usage": {"total_usage": cpu}}, "memory_stats": memory}) == usage

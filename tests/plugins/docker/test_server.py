@@ -17,6 +17,7 @@ from plugins.docker.fake_engine import FakeContainer, FakeEngine
 from plugins.process_fixture import until
 
 from zeroscale.errors import PluginError
+from zeroscale.plugins.api import ReportsUsage
 from zeroscale.plugins.docker import engine as docker_engine
 from zeroscale.plugins.docker.server import Server
 from zeroscale.plugins.testing import (
@@ -228,6 +229,17 @@ async def test_a_container_by_name_and_by_id_belongs_to_one_server(subject: Fake
             await two.stop()
         finally:
             await two.close()
+
+
+async def test_what_it_uses(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        subject.engine.stats = {"cpu_stats": {"cpu_usage": {"total_usage": 10**9}}, "memory_stats": {"usage": 4096}}
+        assert isinstance(one.plugin, ReportsUsage)
+        assert await one.plugin.usage() == (1.0, 4096)
+        subject.engine.stats = {}
+        assert await one.plugin.usage() is None
+        await one.stop()
 
 
 @pytest.mark.parametrize(("given", "asked"), [(None, "31622400"), (10, "31622400"), (90, None)])

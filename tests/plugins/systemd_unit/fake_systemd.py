@@ -20,7 +20,7 @@ JOB = f"{MANAGER_PATH}/job/"
 
 PROPERTIES = {
     "Unit": ("Id", "LoadState", "ActiveState", "SubState", "InvocationID", "FreezerState"),
-    "Service": ("Result", "ExecMainCode", "ExecMainStatus"),
+    "Service": ("Result", "ExecMainCode", "ExecMainStatus", "CPUUsageNSec", "MemoryCurrent"),
 }
 """Those of each interface."""
 
@@ -115,6 +115,8 @@ class Systemd:
             "Result": "success",
             "ExecMainCode": 0,
             "ExecMainStatus": 0,
+            "CPUUsageNSec": 2**64 - 1,
+            "MemoryCurrent": 2**64 - 1,
         }
 
     async def connect(self) -> None:
@@ -286,4 +288,6 @@ def _path(unit: str) -> str:
 
 
 def _variant(value: object) -> Variant:
-    return Variant({str: "s", bytes: "ay", int: "i"}[type(value)], value)
+    if isinstance(value, int):
+        return Variant("t" if value > 2**31 - 1 else "i", value)
+    return Variant({str: "s", bytes: "ay"}[type(value)], value)

@@ -164,6 +164,18 @@ def subject(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ByB
     return ByBus(state, tmp_path, monkeypatch)
 
 
+@pytest.mark.peers("dbus-daemon")
+async def test_what_it_uses(subject: ByBus) -> None:
+    async with driving(subject) as driver:
+        assert isinstance(driver.plugin, Server)
+        assert await driver.plugin.usage() is None
+        await driver.start()
+        assert await driver.plugin.usage() is None, "systemd does not count"
+        subject.systemd.properties |= {"CPUUsageNSec": 1_500_000_000, "MemoryCurrent": 4096}
+        assert await driver.plugin.usage() == (1.5, 4096)
+        await driver.stop()
+
+
 def stopped_by_others(unit: ByBus) -> None:
     """Let the unit run, and let others stop it, which lasts."""
     unit.systemd.run()

@@ -68,6 +68,20 @@ def test_frozen(freezer: str, frozen: bool) -> None:
     assert parse_properties({"FreezerState": freezer}).frozen is frozen
 
 
+@pytest.mark.parametrize(
+    ("cpu", "memory", "usage"),
+    [
+        (1_500_000_000, 4096, (1.5, 4096)),
+        ("1500000000", "4096", (1.5, 4096)),
+        ("[not set]", "4096", None),
+        (1_500_000_000, 2**64 - 1, None),
+        (None, None, None),
+    ],
+)
+def test_what_it_uses(cpu: object, memory: object, usage: object) -> None:
+    assert parse_properties({"CPUUsageNSec": cpu, "MemoryCurrent": memory}).usage == usage
+
+
 def test_properties_of_dbus_and_systemctl_are_the_same() -> None:
     by_bus = {
         "LoadState": "loaded",

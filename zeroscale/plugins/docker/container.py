@@ -122,6 +122,20 @@ def parse_container(inspection: JsonObject) -> Container:
     )
 
 
+def parse_usage(stats: JsonObject) -> tuple[float, int] | None:
+    """Read what a container uses from `GET /containers/{id}/stats`: CPU seconds of this run, and bytes of memory.
+
+    Cached files that the kernel can drop do not count, as in `docker stats`. None: it does not run.
+    """
+    cpu = integer_at(stats, "cpu_stats", "cpu_usage", "total_usage")
+    memory = integer_at(stats, "memory_stats", "usage")
+    if not cpu or not memory:
+        return None
+    details = object_at(stats, "memory_stats", "stats")
+    cached = integer_at(details, "inactive_file") or integer_at(details, "total_inactive_file")  # cgroup v2, v1
+    return cpu / 1e9, max(0, memory - cached)
+
+
 def unix_seconds(time: str) -> int | None:
     """Parse a time as engines write it, RFC 3339 with up to nine digits of a second; None: not a time, or zero."""
     if time.startswith(ZERO_TIME):

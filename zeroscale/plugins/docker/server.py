@@ -14,7 +14,7 @@ import asyncio
 import logging
 import re
 import signal as signals
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from aiodocker import Docker
 from zeroscale.errors import PluginError
 from zeroscale.plugins.docker import engine as docker_engine
 from zeroscale.plugins.docker.console import execute, write_stdin
-from zeroscale.plugins.docker.container import Container
+from zeroscale.plugins.docker.container import Container, parse_usage
 from zeroscale.plugins.docker.engine import Engine, EngineError, retry_delays
 from zeroscale.plugins.docker.run import ContainerRun, end_reason
 from zeroscale.plugins.docker.watcher import WatchedContainer
@@ -222,6 +222,19 @@ class Server(WatchedContainer):
         if run.reason is not None and not self._stop_requested:
             raise PluginError(run.reason)
         return run.exit_code
+
+    async def usage(self) -> tuple[float, int] | None:
+        """Return the CPU seconds of this run, and the bytes of memory.
+
+        :raises PluginError: the engine could not be reached, or refused.
+        """
+
+        async def read(client: Docker) -> Sequence[JsonObject]:
+            found: Sequence[JsonObject] = await client.containers.container(self._name).stats(stream=False)
+            return found
+
+        stats = await self._engine.request(f"GET /containers/{self._name}/stats", read)
+        return parse_usage(stats[0]) if stats else None
 
     def signal(self, number: int) -> None:
         """Have the engine send a signal to its first process."""

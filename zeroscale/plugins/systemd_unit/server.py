@@ -220,6 +220,13 @@ class Server:
         """
         return await self._external.wait()
 
+    async def usage(self) -> tuple[float, int] | None:
+        """Return the CPU seconds of this run, and the bytes of memory, where systemd counts both for the unit.
+
+        :raises PluginError: systemd cannot be reached.
+        """
+        return None if self._control is None else (await self._control.state()).usage
+
     async def close(self) -> None:
         """Disconnect from systemd, and leave the unit as it is."""
         self._stop_note.leave()

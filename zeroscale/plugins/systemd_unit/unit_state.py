@@ -25,12 +25,17 @@ PROPERTIES = (
     "Result",
     "ExecMainCode",
     "ExecMainStatus",
+    "CPUUsageNSec",
+    "MemoryCurrent",
 )
 
 SUFFIXES = (".service", ".target", ".slice", ".scope", ".socket", ".mount", ".timer", ".path", ".swap", ".automount")
 
 EXITED = 1
 """ExecMainCode CLD_EXITED; 2 and 3 mean ended by a signal, without and with a core dump (waitid(2))."""
+
+NOT_SET = 2**64 - 1
+"""What D-Bus has for a number that is not known."""
 
 SIGNAL_EXIT_CODES = (129, 130, 143)
 """Java's exit codes after SIGHUP, SIGINT and SIGTERM: for systemd a failure without SuccessExitStatus=, for us not."""
@@ -77,6 +82,7 @@ class UnitState(Struct, frozen=True):
     :ivar result: the result of a service's last run.
     :ivar main_code: how its main process ended: ExecMainCode.
     :ivar main_status: the exit code or the number of the signal: ExecMainStatus.
+    :ivar usage: CPU seconds of this run, and bytes of memory; None: systemd does not count them for this unit.
     :ivar id: Id, the unit's name, also where it was read by an alias; "": not known.
     """
 
@@ -88,6 +94,7 @@ class UnitState(Struct, frozen=True):
     result: str = "success"
     main_code: int = 0
     main_status: int = 0
+    usage: tuple[float, int] | None = None
     id: str = ""
 
     @property
@@ -194,6 +201,7 @@ def parse_properties(properties: Mapping[str, object]) -> UnitState:
         result=str(properties.get("Result", "success")) or "success",
         main_code=_integer(properties.get("ExecMainCode")),
         main_status=_integer(properties.get("ExecMainStatus")),
+        usage=_usage(properties),
         id=str(properties.get("Id", "")),
     )
 
@@ -218,6 +226,15 @@ def _exit_status(code: int, status: int) -> str:
         return signal.Signals(status).name
     except ValueError:
         return f"signal {status}"
+
+
+def _usage(properties: Mapping[str, object]) -> tuple[float, int] | None:
+    """Return what the unit uses; by systemctl what is not counted is "[not set]", by D-Bus the highest number."""
+    try:
+        cpu, memory = (int(str(properties.get(name))) for name in ("CPUUsageNSec", "MemoryCurrent"))
+    except ValueError:
+        return None
+    return None if NOT_SET in (cpu, memory) else (cpu / 1e9, memory)
 
 
 def _integer(value: object) -> int:
