@@ -288,6 +288,5 @@ def _path(unit: str) -> str:
 
 
 def _variant(value: object) -> Variant:
-    if isinstance(value, int):
-        return Variant("t" if value > 2**31 - 1 else "i", value)
-    return Variant({str: "s", bytes: "ay"}[type(value)], value)
+    is_large = isinstance(value, int) and value > 2**31 - 1
+    return Variant("t" if is_large else {str: "s", bytes: "ay", int: "i"}[type(value)], value)
