@@ -54,6 +54,7 @@ SAID: list[tuple[ServerEvent, str]] = [
     (Woken(server="a", at=AT, cause=Cause(CauseKind.connection)), "a is starting: a client connected"),
     (Ready(server="a", at=AT, seconds=34.2, waiting=2), "a is ready after 34 s, 2 waiting"),
     (Ready(server="a", at=AT, seconds=5.0), "a is ready after 5 s"),
+    (Ready(server="a", at=AT, seconds=0.0, found=True), "a is ready"),
     (Joined(server="a", at=AT, client=ADA, players=1), "Ada joined a, 1 on it"),
     (Joined(server="a", at=AT, client=ClientInfo(address="x"), players=1), "A client joined a, 1 on it"),
     (Left(server="a", at=AT, client=ADA, players=0, seconds=4320.0), "Ada left a after 1 h 12 min"),
@@ -70,6 +71,10 @@ SAID: list[tuple[ServerEvent, str]] = [
         "a has failed 5 times in a row, and is not started again: no Java",
     ),
     (Refused(server="a", at=AT, client=ADA, reason="banned"), "Ada was refused by a: banned"),
+    (
+        Refused(server="a", at=AT, client=ADA, reason="rate", detail="more than 6 wakes a minute"),
+        "Ada was refused by a: more than 6 wakes a minute",
+    ),
     (NotificationTest(server="discord", at=AT), "This is a test of discord"),
 ]
 
@@ -134,6 +139,7 @@ def test_without_addresses_there_are_none_in_texts_either() -> None:
         assert "203.0.113" in str(to_builtins(event))
         assert "203.0.113" not in str(to_builtins(private(event)))
         assert private(event).event == event.event
+    assert private(Ready(server="192.0.2.1", at=AT, seconds=1.0)).server == "192.0.2.1"
 
 
 def embed(event: ServerEvent, texts: dict[str, str] | None = None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from msgspec.structs import fields, replace
 
 from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS, LINE_SEPARATORS, SURROGATES
 from zeroscale.event_text import cause_text, format_duration
-from zeroscale.events import Cause, CauseKind, Failed, ServerEvent
+from zeroscale.events import Cause, CauseKind, Failed, Ready, Refused, ServerEvent, Stopped, Stopping, Woken
 from zeroscale.hidden_addresses import without_addresses
 from zeroscale.message_template import Template
 from zeroscale.protocols.minecraft.text_component import plain
@@ -54,21 +54,21 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "stopped": ("player", "address", "operator", "cause", "detail", "duration"),
     "failed": ("during", "reason", "detail", "retry"),
     "given_up": ("crashes", "reason"),
-    "refused": ("player", "address", "reason"),
+    "refused": ("player", "address", "reason", "detail"),
     "test": (),
 }
 """The variables that the text of an event may have, besides `server` and `event`."""
 
 DEFAULT_TEXTS = {
     "woken": "{server} is starting[: {cause}]",
-    "ready": "{server} is ready after {duration}[, {waiting} waiting]",
+    "ready": "{server} is ready[ after {duration}][, {waiting} waiting]",
     "joined": "{player} joined {server}[, {players} on it]",
     "left": "{player} left {server} after {duration}[, {players} on it]",
     "stopping": "{server} is stopping[: {cause}]",
     "stopped": "{server} has stopped[: {cause}]",
     "failed": "{server} has failed: {reason}[ Next attempt in {retry}]",
     "given_up": "{server} has failed {crashes} times in a row, and is not started again: {reason}",
-    "refused": "{player} was refused by {server}: {reason}",
+    "refused": "{player} was refused by {server}: {detail}",
     "test": "This is a test of {server}",
 }
 """What is said of an event for which the operator has no text."""
@@ -88,7 +88,8 @@ def templates(texts: Mapping[str, str]) -> Mapping[str, Template]:
 
 def private(event: ServerEvent) -> ServerEvent:
     """Return an event without addresses, neither its own ones nor those in its texts."""
-    return replace(event, **{each.name: _private(getattr(event, each.name)) for each in fields(event)})
+    names = [each.name for each in fields(event) if each.name != "server"]  # which the operator has chosen
+    return replace(event, **{name: _private(getattr(event, name)) for name in names})
 
 
 def words(event: ServerEvent, texts: Mapping[str, Template], escape: Callable[[str], str] = str) -> str:
@@ -164,8 +165,8 @@ def _values(event: ServerEvent) -> dict[str, object]:
         match value:
             case ClientInfo():
                 found |= {"player": value.name, "address": value.address}
-            case Cause(kind=CauseKind() as kind):
-                found |= {"cause": kind.value, "player": value.client.name, "address": value.client.address}
+            case Cause():
+                found |= {"cause": value.kind.value, "player": value.client.name, "address": value.client.address}
                 found |= {"operator": value.operator, "detail": value.detail}
             case _ if each.name not in ("server", "at"):
                 found[each.name] = value
@@ -180,11 +181,15 @@ def _variables(event: ServerEvent) -> dict[str, str]:
     seconds = values.get("seconds")
     if isinstance(seconds, float):
         values["duration"] = format_duration(seconds)
-    if isinstance(event, Failed) and event.retry_in is not None:
-        values["retry"] = format_duration(event.retry_in)
-    cause = getattr(event, "cause", None)
-    if isinstance(cause, Cause):
-        values["cause"] = _cause_words(cause)
+    match event:
+        case Ready(found=True):  # nothing is known of its start
+            values["duration"] = ""
+        case Woken(cause=cause) | Stopping(cause=cause) | Stopped(cause=cause):
+            values["cause"] = _cause_words(cause)
+        case Failed(retry_in=float() as retry_in):
+            values["retry"] = format_duration(retry_in)
+        case Refused(reason=reason, detail=detail):
+            values["detail"] = detail or reason
     named = {name: _as_text(values.get(name, "")) for name in VARIABLES[event.event]}
     return {"server": event.server, "event": event.event, **named}
 
