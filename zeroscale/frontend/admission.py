@@ -81,10 +81,10 @@ def _check_wake_rule(lists: ServerLists, wake: WakeRule, claim: ClaimedIdentity)
 def _banned(lists: ServerLists, claim: ClaimedIdentity, now: float) -> Refusal | None:
     for player in lists.bans.find(claim):
         if player.ban is not None and player.ban.is_active(now):
-            return _ban_refusal("banned", "by the server", player.ban)
+            return _ban_refusal("banned", "banned by the server", player.ban)
     ban = lists.address_bans.get(claim.address)
     if ban is not None and ban.is_active(now):
-        return _ban_refusal("banned_ip", "by the server", ban)
+        return _ban_refusal("banned_ip", "its address is banned by the server", ban)
     return None
 
 
@@ -93,10 +93,10 @@ def _ban_refusal(reason: str, detail: str, ban: Ban) -> Refusal:
     return Refusal(reason, detail, message, {"reason": ban.reason, "until": ban.until})
 
 
-_DENIED = Refusal("denied", "in deny")
+_DENIED = Refusal("denied", "listed in deny")
 _NOT_WHITELISTED = Refusal("not_whitelisted", "not on the server's whitelist")
-_NOT_KNOWN = Refusal("not_known", "never joined the server")
-_NOT_OPERATOR = Refusal("not_op", "no operator of the server")
+_NOT_KNOWN = Refusal("not_known", "has never joined the server")
+_NOT_OPERATOR = Refusal("not_op", "not an operator of the server")
 _NOBODY = Refusal("nobody", "wake is nobody")
 _INVALID_NAME = Refusal("name", f"no player's name has 0 or more than {LONGEST_NAME} characters")
 _CONTROL_NAME = Refusal("name", "no player's name has control characters")
