@@ -101,7 +101,8 @@ class ServerStats(Struct, frozen=True, kw_only=True):
     """Counts of one server since the proxy started.
 
     :ivar seconds_by_status: time spent in each status.
-    :ivar wakes: number of wakes by reason: `login`, `connection`, `operator`.
+    :ivar wakes: number of wakes by reason: `login`, `connection`, `operator`, `schedule` and others of
+        `events.CauseKind`.
     :ivar start_durations: for each bound in seconds, ascending, the number of starts that took at most as long.
     :ivar starts: number of starts that became ready.
     :ivar start_seconds: sum of their durations.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from peers.programs import DEADLINE, wait_until
 from survival.harness import SurvivalHarness
+from survival.test_story import news
 
 ENOUGH = 10.0
 """Seconds for a zeroscale to start before the window begins."""
@@ -44,6 +45,7 @@ def test_a_window_around_now_after_another(harness: SurvivalHarness) -> None:
     left = begins.timestamp() - time.time()
     proxy.wait_for(f"survival: starting: schedule {window}", within=left + DEADLINE)
     assert time.time() >= begins.timestamp()
+    proxy.wait_for("survival: ready after")
     harness.player().is_greeted()
     proxy.wait_for(f"not stopped: schedule {window}")
     assert harness.servers()
@@ -64,5 +66,19 @@ def test_a_window_around_now_after_another(harness: SurvivalHarness) -> None:
     harness.server_is_gone(proxy)
     assert proxy.terminate() == 0
     assert "Traceback" not in proxy.text()
+    until = f"schedule {window} until {clock(ends)}"
+    assert news(proxy, "survival") == [
+        f"kept awake by {until}",
+        f"starting: schedule {window}",
+        "ready after N s",
+        f"kept asleep by {until}",
+        f"stopping: schedule {window}",
+        "stopped after N s",
+        "Steve (127.0.0.1) refused: lockout",
+        "starting: Steve (127.0.0.1) joined",
+        "ready after N s, 1 player waiting",
+        "stopping: no players for N s",
+        "stopped after N s",
+    ]
     report = harness.journal()
     assert (report.consistent, report.closed, report.runs) == (True, True, 2)

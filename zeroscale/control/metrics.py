@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from zeroscale.reports import ProxyReport, ServerReport
 from zeroscale.status import Status
 
-WAKE_REASONS = ("login", "connection", "operator")
+WAKE_REASONS = ("login", "connection", "operator", "schedule", "restart")
 """Exported as 0 from the start: a rate cannot see the first event of a series that begins with that event."""
 
 INFINITY = "+Inf"
@@ -227,7 +227,7 @@ def _server_counters(servers: tuple[ServerReport, ...]) -> Iterator[Metric]:
     seconds = _counter("zeroscale_server_status_seconds", "seconds spent in each status", "server", "status")
     wakes = _counter(
         "zeroscale_server_wakes",
-        "wakes: by a login, a connection (other protocols), the operator",
+        "wakes: by a login, a connection (other protocols), the operator, a schedule, a restart",
         "server",
         "reason",
     )

@@ -19,9 +19,8 @@ from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.schedule.timeline import Phase, Timeline, Wish
 from zeroscale.schedule.wall_time import find_zone, shown_at
 from zeroscale.schedule.windows import parse_window
+from zeroscale.server_log import ServerLog
 from zeroscale.status import Status
-
-logger = logging.getLogger("zeroscale.server")
 
 LOOK_EVERY = 600.0
 """Seconds between two looks at the wall clock, at most; a flag file that was removed is noticed as late."""
@@ -90,6 +89,7 @@ class ServerSchedule:
         stops: WarnedStops,
         kept_awake: Callable[[], str | None],
     ) -> None:
+        self._log = ServerLog(logging.getLogger("zeroscale.server"), config.name)
         self._lifecycle = lifecycle
         self._clock = clock
         self._wall_clock = wall_clock
@@ -207,13 +207,7 @@ class ServerSchedule:
             self._lifecycle.restart_idle_timer()
         if phase.wish is not Wish.nothing:
             end = self._shown_end(phase)
-            logger.info(
-                "%s: kept %s by %s%s",
-                self._lifecycle.name,
-                phase.wish.value,
-                _named(phase),
-                f" until {end}" if end else "",
-            )
+            self._log.info("kept %s by %s%s", phase.wish.value, _named(phase), f" until {end}" if end else "")
 
     # Awake
 

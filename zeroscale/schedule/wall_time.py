@@ -16,7 +16,7 @@ def find_zone(name: str) -> tzinfo:
     :param name: such as `Europe/Berlin`.
     :raises ValueError: there is none of this name; the message can be appended to what was expected.
     """
-    import zoneinfo  # takes 1 MiB, and most servers have no schedule
+    import zoneinfo  # only where a zone is named
 
     try:
         return zoneinfo.ZoneInfo(name)
