@@ -259,6 +259,7 @@ RULES = [
             "process.former_directory",
             "process.listeners",
             "process.spawn",
+            "process.spawn",
             "protocols",
             "reactor",
             "relay",

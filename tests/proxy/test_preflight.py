@@ -86,6 +86,21 @@ def test_fields_for_http_need_a_server_that_speaks_it(tmp_path: Path) -> None:
     ]
 
 
+def test_a_busy_command_that_does_not_exist_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "busy.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "busy.sh").chmod(0o755)
+    lines = checked(tmp_path, server("a", tmp_path, busy_command=("busy.sh",)), file=Path("/z.toml"))
+    assert lines == [
+        f"/z.toml: servers.a.busy_command: there is no 'busy.sh' in PATH: for the one in {tmp_path} write ./busy.sh"
+    ]
+    lines = checked(tmp_path, server("a", tmp_path, busy_command=("./none.sh",)))
+    assert lines == [f"--busy-command: cannot start {tmp_path}/none.sh: there is no such file"]
+    assert checked(tmp_path, server("a", tmp_path, busy_command=("./busy.sh",))) == []
+    assert checked(tmp_path, server("a", tmp_path / "gone", busy_command=("./busy.sh",))) == [
+        f"working directory '{tmp_path}/gone' does not exist"
+    ]
+
+
 def test_without_a_file_nothing_has_a_path(tmp_path: Path) -> None:
     assert checked(tmp_path, server("a", tmp_path, plugin="mincraft")) == [
         "there is no plugin 'mincraft': did you mean 'minecraft'?"

@@ -6,7 +6,7 @@ templates or the file system.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,9 +25,10 @@ from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles
 from zeroscale.plugins.loader import find_plugin
+from zeroscale.process.spawn import check_program
 from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.exclusive_use import ExclusiveUse
-from zeroscale.proxy.factory import admission, operator_directory
+from zeroscale.proxy.factory import admission, child_environment, operator_directory
 from zeroscale.reactor import Reactor
 from zeroscale.system import endpoints
 from zeroscale.system.left_out import is_left_out
@@ -163,6 +164,13 @@ def _server_mistakes(
     elif plugins and not bad("server"):
         for mistake in _errors(path, plugins[0].check):
             yield replace(mistake, environment=True)
+    if server.busy_command is not None and server.directory.is_dir() and not bad("busy_command"):
+        for mistake in _errors(f"{path}.busy_command", partial(_check_command, server, server.busy_command)):
+            yield replace(mistake, environment=True, where="--busy-command")
+
+
+def _check_command(server: ServerConfig, words: Sequence[str]) -> None:
+    check_program(words, server.directory, child_environment(server).build())
 
 
 def _errors(path: str, action: Callable[[], object]) -> Iterator[Mistake]:
