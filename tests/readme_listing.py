@@ -20,7 +20,7 @@ BEFORE = "The first terminal shows what happens."
 def listing(listen: int, server: int, options: Sequence[str] = ()) -> list[str]:
     """Run the demo with `--info` until it sleeps again, and return the lines of its log."""
     with tempfile.TemporaryDirectory() as state:
-        command = ["demo", str(listen), str(server), "--info", "--state_directory", state, *options]
+        command = ["demo", str(listen), str(server), "--info", "--state_directory", state, "-w", state, *options]
         with Program(python("-m", "zeroscale", *command), times=True) as proxy:
             proxy.wait_for("Ready: players come to")
             for asked in ("ping", "join"):
