@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import ssl
+import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,8 +13,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import pytest
+
 DEADLINE = 30.0
 """Seconds after which a test gives up waiting."""
+
+
+def make_certificate(directory: Path) -> tuple[Path, Path]:
+    """Make a self-signed certificate for 127.0.0.1, and its key, in PEM files."""
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=hook -addext subjectAltName=IP:127.0.0.1 -days 2 "
+        "-keyout key.pem -out cert.pem"
+    )
+    try:
+        subprocess.run(command.split(), cwd=directory, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("there is no openssl to make a certificate with")
+    return directory / "cert.pem", directory / "key.pem"
 
 
 class Request(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from webhooks import Answer, Receiver
+from webhooks import Answer, Receiver, make_certificate
 
 from zeroscale.errors import ProtocolError
 from zeroscale.notify import http_post
@@ -86,17 +85,7 @@ def test_the_limit_is_for_the_whole_answer() -> None:
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    directory = tmp_path_factory.mktemp("tls")
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=hook -addext subjectAltName=IP:127.0.0.1 -days 2 "
-        "-keyout key.pem -out cert.pem"
-    )
-    try:
-        subprocess.run(command.split(), cwd=directory, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("there is no openssl to make a certificate with")
-    return directory / "cert.pem", directory / "key.pem"
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +100,14 @@ def test_a_certificate_that_nobody_vouches_for(pair: tuple[Path, Path]) -> None:
         with pytest.raises(OSError, match="certificate verify failed"):
             send(receiver.url)
         assert receiver.requests.empty()
+
+
+def test_a_certificate_that_is_vouched_for_later(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    with Receiver(certificate=pair) as receiver:
+        with pytest.raises(OSError, match="certificate verify failed"):
+            send(receiver.url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
+        assert send(receiver.url) == 204
 
 
 def test_a_certificate_that_ssl_cert_file_vouches_for(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,12 +207,14 @@ def test_where_another_zeroscale_has_the_directory(
     assert sum("in memory only" in message for message in caplog.messages) == 1
 
 
-def test_a_state_directory_that_is_a_file(tmp_path: Path, make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / DIRECTORY).touch()
+def test_a_state_directory_that_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
     with Receiver() as receiver:
-        notifier = make(target(receiver.url))
+        notifier = Notifier(tmp_path / "file" / "state")
+        notifier.configure([target(receiver.url)])
         notifier.observe(ready())
         receiver.get()
+        notifier.close()
     assert sum("in memory only" in message for message in caplog.messages) == 1
 
 

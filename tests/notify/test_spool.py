@@ -80,6 +80,30 @@ def test_everything_of_a_target_is_deleted(tmp_path: Path, spool: Spool) -> None
     assert spool.targets() == []
 
 
+@pytest.mark.parametrize("name", ["lock", "new", "a"])
+def test_no_name_is_in_the_way(tmp_path: Path, spool: Spool, name: str) -> None:
+    spool.save(name, Waiting("id", EVENTS[1]))
+    spool = again(tmp_path, spool)
+    assert spool.targets() == [name]
+    assert [each.id for each in spool.load(name)] == ["id"]
+
+
+@pytest.mark.parametrize("where", ["", "hook"])
+@pytest.mark.parametrize("link", [True, False])
+def test_what_is_no_directory_is_set_aside(
+    tmp_path: Path, where: str, link: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    in_the_way = tmp_path / DIRECTORY / where
+    in_the_way.parent.mkdir(exist_ok=True)
+    in_the_way.symlink_to(tmp_path) if link else in_the_way.touch()
+    spool = Spool(tmp_path)
+    spool.open()
+    assert spool.targets() == []
+    assert spool.save("hook", Waiting("id", EVENTS[1])).parent == tmp_path / DIRECTORY / "hook"
+    assert [each.id for each in spool.load("hook")] == ["id"]
+    assert "is no directory; it is now" in caplog.text
+
+
 def test_another_zeroscale_has_it(tmp_path: Path, spool: Spool) -> None:
     with pytest.raises(StateError):
         Spool(tmp_path).open()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from ports import free_port
 from processes import Program, python, wait_until
-from webhooks import Answer, Receiver
+from webhooks import Answer, Receiver, make_certificate
 
 from zeroscale.config.loader import parse
 from zeroscale.config.model import Config, EventName
@@ -163,8 +163,8 @@ class Real:
             f"plugin_arguments = {{command = '{sys.executable} {self.directory}/echo.py {self.port}'}}\n{notify}"
         )
 
-    def run(self) -> Program:
-        program = Program(python("-m", "zeroscale", "--config", str(self.file), "--info"), self.directory)
+    def run(self, **environment: str) -> Program:
+        program = Program(python("-m", "zeroscale", "--config", str(self.file), "--info"), self.directory, environment)
         program.wait_for("Ready")
         return program
 
@@ -218,6 +218,24 @@ def test_a_webhook_that_was_away_across_a_kill(real: Real) -> None:
     assert [each.json["found"] for each in rest if each.json["event"] == "ready"] == [False, True]
     assert "SECRET" not in program.output + again.output
     real.write()
+
+
+def test_tls_is_there_where_a_target_needs_it(real: Real, tmp_path: Path) -> None:
+    pair = make_certificate(tmp_path)
+    with Receiver(certificate=pair) as receiver:
+        real.write(f'url = "{receiver.url}"')
+        with real.run(SSL_CERT_FILE=str(pair[0])) as program:
+            assert real.ctl("notify", "test", "url") == (0, "url: delivered")
+            assert receiver.get().json["event"] == "test"
+            program.signal(signal.SIGTERM)
+            assert program.wait() == 0
+        with real.run() as program:
+            said = "url: its certificate cannot be verified: self-signed certificate"
+            assert real.ctl("notify", "test") == (1, said)
+            code, said = real.ctl("notify", "test", "ulr")
+            assert code == 1 and "did you mean url?" in said
+            program.signal(signal.SIGTERM)
+            assert program.wait() == 0
 
 
 @pytest.mark.slow

@@ -51,6 +51,10 @@ def post(
             connection = tls_context().wrap_socket(connection, server_hostname=url.host)
         _send(connection, _request("POST", target, fields) + body, deadline)
         return _read_head(connection, deadline)
+    except OSError as error:
+        if hasattr(error, "verify_message"):  # the next attempt reads the certificates anew
+            tls_context.cache_clear()
+        raise
     finally:
         connection.close()
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import shutil
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import msgspec
 
 from zeroscale.events import EVENTS
 from zeroscale.notify.queue import Waiting
-from zeroscale.system.files import load, make_private, write_atomically
+from zeroscale.system.files import load, make_private, set_aside, write_atomically
 from zeroscale.system.lock_file import Lock
 
 logger = logging.getLogger("zeroscale.notify")
@@ -50,7 +52,7 @@ class Spool:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory / DIRECTORY
-        self._lock = Lock(self._directory / "lock")
+        self._lock = Lock(self._directory / ".lock")  # no target's name begins with a dot
         self._last: dict[str, int] = {}
 
     @property
@@ -64,7 +66,7 @@ class Spool:
         :raises StateError: another zeroscale has it.
         :raises OSError: it cannot be used.
         """
-        make_private(self._directory)
+        _make(self._directory)
         self._lock.acquire()
 
     def close(self) -> None:
@@ -77,7 +79,7 @@ class Spool:
 
         :raises OSError: they cannot be listed.
         """
-        return sorted(each.name for each in self._directory.iterdir() if each.is_dir())
+        return sorted(each.name for each in self._directory.iterdir() if stat.S_ISDIR(each.lstat().st_mode))
 
     def load(self, target: str) -> Sequence[Waiting]:
         """Return the notifications of a target, oldest first. A damaged file is set aside, which costs one warning.
@@ -106,7 +108,9 @@ class Spool:
         :raises OSError: it cannot be written.
         """
         number = self._last.get(target, 0) + 1
-        path = _path(self._directory / target, number)
+        directory = self._directory / target
+        _make(directory)
+        path = _path(directory, number)
         write_atomically(path, _encode(waiting))
         self._last[target] = number
         return path
@@ -126,6 +130,16 @@ class Spool:
             return 0
         shutil.rmtree(directory, ignore_errors=True)
         return number
+
+
+def _make(directory: Path) -> None:
+    """Create a directory of ours; anything else in its place is set aside, which costs one warning.
+
+    :raises OSError: that is not possible.
+    """
+    if os.path.lexists(directory) and not stat.S_ISDIR(directory.lstat().st_mode):
+        logger.warning("%s is no directory; it is now %s", directory, set_aside(directory).name)
+    make_private(directory)
 
 
 def _path(directory: Path, number: int) -> Path:
