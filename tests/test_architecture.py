@@ -139,7 +139,7 @@ RULES = [
     ),
     Rule(
         ("process",),
-        ("errors", "server_log", "status", "system.environment", "system.files", "system.lock_file"),
+        ("errors", "server_log", "status", "system.accounts", "system.environment", "system.files", "system.lock_file"),
         never=("twisted",),
     ),
     Rule(

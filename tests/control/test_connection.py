@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pwd
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -149,7 +150,7 @@ def test_peer_credentials() -> None:
         peer = peer_credentials(ours)
     if hasattr(socket, "SO_PEERCRED"):
         assert peer == PeerCredentials(os.getuid(), os.getpid())
-        assert str(peer) == f"user {os.getuid()} (process {os.getpid()})"
+        assert str(peer) == f"user {pwd.getpwuid(os.getuid()).pw_name} (process {os.getpid()})"
 
 
 def test_a_line_that_is_too_long_is_an_error_and_closes() -> None:

@@ -67,7 +67,7 @@ class PeerCredentials(Struct, frozen=True):
         return "" if self.user is None else account_name(self.user)
 
     def __str__(self) -> str:
-        return "unknown user" if self.user is None else f"user {self.user} (process {self.process})"
+        return "unknown user" if self.user is None else f"user {self.account} (process {self.process})"
 
 
 def peer_credentials(connected: socket.socket) -> PeerCredentials:

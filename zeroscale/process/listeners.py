@@ -6,13 +6,13 @@ Without /proc no process is known, and on systems other than Linux no listener.
 from __future__ import annotations
 
 import ipaddress
-import pwd
 import re
 import sys
 from collections.abc import Collection, Iterator
 
 from zeroscale.process import procfs, sock_diag
 from zeroscale.process.sock_diag import Listener, unmapped
+from zeroscale.system.accounts import account_name
 
 NAMED_AT_MOST = 5
 """Processes that a message names."""
@@ -49,7 +49,7 @@ def describe(port: int, host: str | None = None) -> str | None:
         return None
     holders = procfs.holders_of_sockets({listener.inode for listener in found})
     if not holders:
-        return f"a process of user {_user(found[0].user_id)} (`ss -ltnp` shows it to root)"
+        return f"a process of user {account_name(found[0].user_id)} (`ss -ltnp` shows it to root)"
     named = ", ".join(
         f"process {holder} ({procfs.program_name(holder) or 'unknown'})" for holder in holders[:NAMED_AT_MOST]
     )
@@ -82,10 +82,3 @@ def _is_at(listener: Listener, host: str | None) -> bool:
     except ValueError:  # a name
         return True
     return wanted.is_unspecified or listener.address == wanted
-
-
-def _user(user_id: int) -> str:
-    try:
-        return pwd.getpwuid(user_id).pw_name
-    except KeyError:
-        return str(user_id)

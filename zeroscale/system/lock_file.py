@@ -10,12 +10,12 @@ import contextlib
 import errno
 import fcntl
 import os
-import pwd
 import re
 import stat
 from pathlib import Path
 
 from zeroscale.errors import StateError
+from zeroscale.system.accounts import account_name
 from zeroscale.system.files import UNTRUSTED, set_aside
 
 LOCKS = Path("/proc/locks")
@@ -181,9 +181,9 @@ def _held(path: Path, descriptor: int) -> LockHeldError | ForeignLockError:
     user = None if process is None else _user_of(process)
     ours = found.st_uid == os.geteuid()
     if user is not None and user != os.geteuid():
-        whose = "" if ours else f", which belongs to user {_name_of(found.st_uid)}"
+        whose = "" if ours else f", which belongs to user {account_name(found.st_uid)}"
         return ForeignLockError(
-            f"process {process} of user {_name_of(user)} holds the lock {path}{whose}: stop it, and remove the file"
+            f"process {process} of user {account_name(user)} holds the lock {path}{whose}: stop it, and remove the file"
         )
     if user is None and not ours:
         return ForeignLockError(_foreign_message(path))
@@ -255,14 +255,7 @@ def _forbidden_message(path: Path) -> str:
 
 def _foreign_message(path: Path) -> str:
     try:
-        owner = _name_of(path.lstat().st_uid)
+        owner = account_name(path.lstat().st_uid)
     except OSError:
         return f"cannot use the lock {path}"
     return f"cannot use the lock {path}, which belongs to user {owner}: stop what that user runs there, and remove it"
-
-
-def _name_of(user_id: int) -> str:
-    try:
-        return pwd.getpwuid(user_id).pw_name
-    except KeyError:
-        return str(user_id)
