@@ -122,12 +122,13 @@ def test_nobody_is_connected_to_a_container_that_a_killed_zeroscale_was_stopping
         script = SLOW_STOP.format(port=port)
         engine.docker("create", "--name", "slow", "--network", "host", IMAGE, "/bin/sh", "-c", script)
         words = ["container=slow", f"base_url={engine.url}"]
-        old = harness.proxy("docker", "slow", words, port, idle_shutdown=0.3)
+        named = ["--name", "slow"]  # else each is called after its own listen port
+        old = harness.proxy("docker", "slow", words, port, idle_shutdown=0.3, options=named)
         says(old.port, b"first")
         wait_until(lambda: "saving" in engine.docker("logs", "slow"), "it saves", program=old)
         old.process.kill()
         old.process.wait()
-        new = harness.proxy("docker", "slow", words, port)
+        new = harness.proxy("docker", "slow", words, port, options=named)
         new.wait_for("stopping: an earlier zeroscale or another program")
         with socket.create_connection(("127.0.0.1", new.port), 30) as client:
             client.sendall(b"second")

@@ -47,7 +47,7 @@ def test_a_player_who_comes_when_it_stops_is_in_soon(
     first = harness.player(version, proxy.port)
     first.wait_for_event("joined")
     first.leave()
-    at = proxy.wait_for("Stopping")
+    at = proxy.wait_for(": stopping: ")
     began = time.monotonic()
     second = harness.player(version, proxy.port)
     second.wait_for_event("joined", IN_AGAIN_WITHIN)

@@ -49,7 +49,7 @@ def test_a_player_during_the_stop_waits_for_stop_and_start(harness: PeerHarness)
     early = harness.player(VERSION, proxy.port, "Early")
     early.wait_for_event("joined")
     early.leave()
-    proxy.wait_for("^INFO:.*Stopping")
+    proxy.wait_for("INFO:.*: stopping: ")
     late = harness.player(VERSION, proxy.port, "Late")
     late.wait_for_event("connected")
     assert record.exit_codes() == [], "it was not put to the test"
