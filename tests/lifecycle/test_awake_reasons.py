@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from lifecycle.harness import OPERATOR, LifecycleHarness
 from msgspec.structs import replace
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from zeroscale.errors import BackendError
 from zeroscale.events import Cause, CauseKind
@@ -216,6 +217,19 @@ def test_only_its_players_keep_a_retired_server() -> None:
     harness.lifecycle.retire()
     assert texts(harness) == ["a connection"]
     session.end()
+
+
+@pytest.mark.parametrize("keeps", ["busy", "schedule"])
+def test_every_reason_can_be_sent(keeps: str) -> None:
+    """The reasons of a configuration are marked as expected, by a type that a message cannot have."""
+    harness = LifecycleHarness().running()
+    if keeps == "busy":
+        harness.busy = lambda: succeed("busy: a backup")
+    else:
+        harness.schedule_reason = lambda: "busy: a backup"
+    harness.clock.advance(60.0)
+    sent = msgspec.json.decode(msgspec.json.encode(harness.lifecycle.awake_reasons))
+    assert [each["text"] for each in sent] == ["busy: a backup", "it is asked for players in 1 min"]
 
 
 def test_one_that_was_found_running() -> None:

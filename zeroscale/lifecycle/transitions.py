@@ -542,7 +542,7 @@ class ServerTransitions:
         reason = await self.unrelayed_players()
         if reason is None and not self.shutdown.in_progress and (busy := await self._dependencies.busy()) is not None:
             reason = ExpectedReason(busy)
-        self._busy = None if reason is None else BusyAnswer(reason, self._clock.seconds())
+        self._busy = None if reason is None else BusyAnswer(str(reason), self._clock.seconds())
         return reason
 
     # Only its players keep a retired server running.
