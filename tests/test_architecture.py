@@ -117,11 +117,15 @@ RULES = [
     ),
     Rule(
         ("history",),
-        ("errors", "events", "status", "system.files"),
+        ("errors", "events", "event_text", "hidden_addresses", "status", "system.files"),
         outside=("msgspec",),
         never=("twisted",),
     ),
-    Rule(("history.journal", "history.values"), ("events", "status"), never=(*PURE, "logging")),
+    Rule(
+        ("history.journal", "history.values"),
+        ("events", "event_text", "hidden_addresses", "status"),
+        never=(*PURE, "logging"),
+    ),
     Rule(
         ("probes",),
         (

@@ -73,7 +73,7 @@ def client_text(client: ClientInfo, *, addresses: bool = True) -> str:
 
     :param addresses: whether addresses are shown.
     """
-    address = _without_port(client.address) if addresses else ""
+    address = without_port(client.address) if addresses else ""
     if not client.name:
         return address or "a client"
     name = quoted_name(client.name)
@@ -123,7 +123,7 @@ def event_text(event: ServerEvent, *, addresses: bool = True) -> str:
         case Woken(cause=cause, resumed=resumed):
             return f"{'resuming' if resumed else 'starting'}: {cause_text(cause, addresses=addresses)}"
         case Ready(seconds=seconds, waiting=waiting, unnamed=unnamed, found=found):
-            text = "ready: it ran already" if found else f"ready after {_precise(seconds)}"
+            text = "ready: it ran already" if found else f"ready after {precise_duration(seconds)}"
             return f"{text}, {count_of(waiting, 'connection' if unnamed else 'player')} waiting" if waiting else text
         case Joined(client=client, players=players) if client.name:
             return f"{quoted_name(client.name)} joined ({count_of(players, 'player')})"
@@ -139,7 +139,7 @@ def event_text(event: ServerEvent, *, addresses: bool = True) -> str:
         case Stopped(cause=Cause(kind=CauseKind.exited) as cause):
             return f"stopped: {cause_text(cause, stop=True, addresses=addresses)}"
         case Stopped(seconds=seconds):
-            return f"stopped after {_precise(seconds)}"
+            return f"stopped after {precise_duration(seconds)}"
         case Failed(during=during, detail=detail, retry_in=retry_in):
             what = "crashed" if during == "run" else f"{during} failed"
             later = f"; it may be started again in {format_duration(retry_in)}" if retry_in else ""
@@ -176,11 +176,12 @@ def _client_fields(client: ClientInfo) -> dict[str, object]:
     return {"player": client.name, "peer": client.address}
 
 
-def _precise(seconds: float) -> str:
+def precise_duration(seconds: float) -> str:
+    """Return a duration as `34.2 s`; a minute and more as `format_duration`."""
     return f"{seconds:.1f} s" if seconds < 60 else format_duration(seconds)
 
 
-def _without_port(address: str) -> str:
+def without_port(address: str) -> str:
     """Return the host of `203.0.113.7:51234` or `[2001:db8::1]:51234`; another address as it is."""
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdecimal():

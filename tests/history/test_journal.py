@@ -218,6 +218,8 @@ def test_no_addresses() -> None:
     one.joins()
     one.refuses(BOB)
     one.leaves()
+    detail = "exit code 1: Ada[/203.0.113.7:51234] logged in from 2001:db8::1"
+    one.journal.record(Failed(server="s", at=START, during="run", reason="", detail=detail))
     one.journal.flush()
     assert not any("203.0.113" in str(row.values) or "2001" in str(row.values) for row in one.journal.take())
 

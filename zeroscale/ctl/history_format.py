@@ -7,24 +7,14 @@ from datetime import datetime
 
 from zeroscale.ctl.format import format_size
 from zeroscale.ctl.terminal import clean
-from zeroscale.event_text import format_duration
+from zeroscale.event_text import cause_text, client_text, count_of, format_duration, precise_duration
+from zeroscale.events import Cause, CauseKind
 from zeroscale.history.values import HistoryEntry, HistoryPage, HistoryStats, UsageStats
+from zeroscale.status import ClientInfo
 
 LABEL_WIDTH = 12
 
 DAY = 86400.0
-
-CAUSES = {
-    "schedule": "by the schedule",
-    "restart": "for a restart",
-    "found": "by someone else",
-    "idle": "it was idle",
-    "shutdown": "zeroscale exits",
-    "removed": "it is not configured any more",
-    "start_failed": "it did not become ready",
-    "exited": "it ended by itself",
-}
-"""Causes in words; those of players and operators are named."""
 
 DURING = {"start": "failed to start", "run": "crashed", "stop": "failed to stop"}
 """What failed, by the cause of a failure."""
@@ -59,13 +49,16 @@ def _facts(stats: HistoryStats, asked: float, known: float) -> Iterator[tuple[st
     a_day = "" if stats.wakes_per_day is None else f"; {stats.wakes_per_day:.1f} a day"
     yield "Wakes", f"{stats.wakes}{a_day}"
     if stats.start_median is not None and stats.start_slowest is not None:
-        yield "Starts", f"{_seconds(stats.start_median)} (median), {_seconds(stats.start_slowest)} (slowest)"
-    players = f"; {_number(stats.players, 'player')}" if stats.players else ""
-    yield "Players", f"{format_duration(stats.player_seconds)} in {_number(stats.sessions, 'session')}{players}"
+        yield (
+            "Starts",
+            f"{precise_duration(stats.start_median)} (median), {precise_duration(stats.start_slowest)} (slowest)",
+        )
+    players = f"; {count_of(stats.players, 'player')}" if stats.players else ""
+    yield "Players", f"{format_duration(stats.player_seconds)} in {count_of(stats.sessions, 'session')}{players}"
     if stats.failures:
         yield "Failures", str(stats.failures)
     if stats.refused:
-        yield "Refused", _number(stats.refused, "login")
+        yield "Refused", count_of(stats.refused, "login")
     if stats.usage is None:
         yield "Saved", "not known: what it uses was never measured while it ran without a player"
     else:
@@ -84,26 +77,43 @@ def _saved(usage: UsageStats) -> str:
 
 
 def _words(entry: HistoryEntry) -> str:
+    detail = " | ".join(clean(line) for line in entry.detail.splitlines())
     match entry.event:
         case "session":
             return _session(entry)
         case "woken" | "paused" | "stopped":
-            words = f"{entry.event}{_many(entry, 'times')}{_cause(entry)}"
-            if entry.seconds is None:
-                return words
-            took = "ready after" if entry.event == "woken" else "took"
-            return f"{words}; {took} {_seconds(entry.seconds)}"
+            return _change(entry)
         case "found":
             return "found running"
         case "failed":
-            detail = " | ".join(clean(line) for line in entry.detail.splitlines())
-            return f"{DURING.get(entry.cause, 'failed')}{_many(entry, 'times')}" + (f": {detail}" if detail else "")
+            return f"{DURING.get(entry.cause, 'failed')}{_times(entry)}" + (f": {detail}" if detail else "")
         case "given_up":
-            return f"given up {clean(entry.detail)}"
+            return f"given up {detail}"
         case "refused":
             who = f"{entry.count} more logins" if _is_sum(entry) else _client(entry)
-            return f"refused {who}: {clean(entry.cause)}"
-    return clean(f"{entry.event} {entry.detail}".strip())
+            return f"{who} refused: {detail or clean(entry.cause)}"
+    return f"{clean(entry.event)} {detail}".strip()
+
+
+def _change(entry: HistoryEntry) -> str:
+    words = f"{entry.event}{_times(entry)}"
+    if not _is_sum(entry):
+        cause = _cause(entry)
+        words = cause if cause.startswith(f"{words} ") else f"{words}: {cause}"
+    if entry.seconds is None:
+        return words
+    took = "ready after" if entry.event == "woken" else "took"
+    return f"{words}; {took} {precise_duration(entry.seconds)}"
+
+
+def _cause(entry: HistoryEntry) -> str:
+    try:
+        kind = CauseKind(entry.cause)
+    except ValueError:  # of a newer zeroscale
+        return clean(entry.cause)
+    client = ClientInfo(entry.name, entry.address)
+    cause = Cause(kind, client, entry.operator, entry.detail)
+    return clean(cause_text(cause, stop=entry.event != "woken"))
 
 
 def _session(entry: HistoryEntry) -> str:
@@ -120,41 +130,16 @@ def _session(entry: HistoryEntry) -> str:
     return f"{words}; {moved}"
 
 
-def _cause(entry: HistoryEntry) -> str:
-    detail = clean(entry.detail)
-    if entry.cause in ("login", "connection"):
-        words = f"by {_client(entry)}" if not _is_sum(entry) else f"by a {entry.cause}"
-    elif entry.cause == "operator":
-        words = f"by operator {clean(entry.operator)}".rstrip()
-    else:
-        words = CAUSES.get(entry.cause, clean(entry.cause))
-        if detail and entry.cause in ("idle", "schedule"):  # the detail says it all
-            words, detail = detail, ""
-    joined = ": ".join(filter(None, (words, detail)))
-    return f" {joined}" if joined.startswith(("by ", "for ")) else f": {joined}" if joined else ""
-
-
 def _client(entry: HistoryEntry) -> str:
-    name, address = clean(entry.name), clean(entry.address)
-    if name and address:
-        return f"{name} ({address})"
-    return name or address or "a client"
+    return clean(client_text(ClientInfo(entry.name, entry.address)))
 
 
 def _is_sum(entry: HistoryEntry) -> bool:
     return entry.count != 1
 
 
-def _many(entry: HistoryEntry, noun: str) -> str:
-    return f" {entry.count} {noun}" if _is_sum(entry) else ""
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else format_duration(seconds)
+def _times(entry: HistoryEntry) -> str:
+    return f" {entry.count} times" if _is_sum(entry) else ""
 
 
 def _local_time(seconds: float) -> datetime:

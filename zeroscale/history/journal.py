@@ -11,6 +11,7 @@ from itertools import count
 
 from msgspec import Struct
 
+from zeroscale.event_text import without_port
 from zeroscale.events import (
     NOBODY,
     Cause,
@@ -25,6 +26,7 @@ from zeroscale.events import (
     Stopping,
     Woken,
 )
+from zeroscale.hidden_addresses import without_addresses
 from zeroscale.history.values import Activity, Row
 from zeroscale.status import ClientInfo
 
@@ -130,7 +132,7 @@ class ServerJournal:
                 text = f"after {event.crashes} crashes in a row: {event.reason}"
                 self._entry(event.at, "given_up", detail=text)
             case Refused():
-                self._entry(event.at, "refused", word=event.reason, client=event.client)
+                self._entry(event.at, "refused", word=event.reason, client=event.client, detail=event.detail)
 
     def used(self, seconds: float, cpu: float, memory: float) -> None:
         """Record what the server has used in a time without a player that ends now.
@@ -258,7 +260,7 @@ class ServerJournal:
         if cause is not None:
             word, client, operator, detail = cause.kind.value, cause.client, cause.operator, cause.detail
         name, address = client.name[:LONGEST_NAME], self._address(client)
-        detail = detail[:LONGEST_DETAIL]
+        detail = detail[:LONGEST_DETAIL] if self._addresses else without_addresses(detail[:LONGEST_DETAIL])
         return (at, event, word[:LONGEST_NAME], name, address, operator[:LONGEST_NAME], detail, seconds, number)
 
     def _put(self, table: str, values: tuple[object, ...]) -> None:
@@ -299,6 +301,4 @@ class ServerJournal:
         """Return the client's address without the port, if addresses are kept."""
         if not self._addresses:
             return ""
-        host, _colon, port = client.address.rpartition(":")
-        has_port = port.isdecimal() and (":" not in host or host.endswith("]"))
-        return (host.strip("[]") if has_port else client.address)[:LONGEST_NAME]
+        return without_port(client.address)[:LONGEST_NAME]
