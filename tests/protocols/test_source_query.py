@@ -145,6 +145,11 @@ def test_the_asleep_answer_differs_in_name_and_players_only(raw: bytes, info: So
     assert len([old for old, new in pairs if old != new]) <= 2
 
 
+def test_bots_are_no_people() -> None:
+    assert parse_info(PLAIN).people == 3
+    assert parse_info(PLAIN.replace(b"\x05\x20\x02", b"\x01\x20\x02")).people == 0
+
+
 def test_a_server_that_has_never_answered_has_a_name() -> None:
     parsed = parse_info(asked_info(SleepingSource("Asleep")))
     assert (parsed.name, parsed.players, parsed.maximum) == ("Asleep", 0, 0)

@@ -94,6 +94,11 @@ class SourceInfo(Struct, frozen=True):
     bots: int
     version: str
 
+    @property
+    def people(self) -> int:
+        """How many people are on."""
+        return max(0, self.players - self.bots)
+
 
 class SourcePlayer(Struct, frozen=True):
     """A player, or a bot.
