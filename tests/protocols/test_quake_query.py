@@ -53,7 +53,9 @@ def test_real_clients_questions_are_answered(client: str) -> None:
 
 
 def test_the_asleep_answers_differ_in_name_and_players_only() -> None:
-    info, real = parse_info(answered(b"getinfo x1")), parse_info(INFO)
+    busy = INFO.replace(b"\\g_humanplayers\\0", b"\\g_humanplayers\\3").replace(b"\\clients\\1", b"\\clients\\4")
+    assert parse_info(busy).players == 3
+    info, real = parse_info(answered(b"getinfo x1", SleepingQuake("Asleep: join", busy, STATUS))), parse_info(INFO)
     changed = {"hostname": "Asleep: join", "clients": "0", "g_humanplayers": "0", "challenge": "x1"}
     assert info.variables == {**real.variables, **changed}
     status, real_status = parse_status(answered(b"getstatus x1")), parse_status(STATUS)

@@ -95,7 +95,9 @@ def test_a_proof_without_a_join_wakes_nothing() -> None:
     assert tested.receive(sent(0, unreliable(CONNECTION_REQUEST)), 1.0).events == (AddressProved(),)
     assert tested.receive(sent(1, reliable(b"\xfe\x05nothing")), 1.1).events == ()
     assert tested.receive(sent(2, reliable(request_settings(800))), 1.2).events == (JoinRequested(800, ""),)
-    assert tested.receive(sent(3, reliable(request_settings(801))), 1.3).events == (), "the first one counts"
+    assert tested.receive(sent(3, reliable(request_settings(622))), 1.3).events == ()
+    [datagram] = tested.disconnect(TEXT, 2.0).datagrams
+    assert datagram.endswith(encode(800, TEXT)), "the first one counts"
 
 
 def test_a_client_that_joins_and_leaves_in_one_datagram() -> None:
