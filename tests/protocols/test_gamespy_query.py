@@ -125,6 +125,18 @@ def test_nukkits_answers() -> None:
     assert (basic.variables["hostport"], basic.players, basic.raw) == ("29132", 0, b"")
 
 
+def test_minestoms_answers() -> None:
+    query = GameSpyQuery(SESSION)
+    assert query.receive(SERVERS["minestom challenge"]) == NextRequest(query.request)
+    full = query.receive(SERVERS["minestom full"])
+    assert isinstance(full, StatisticsReceived)
+    assert (full.variables["map"], full.players, set(full.names)) == ("world", 2, {"Ada", "Bob"})
+    [datagram] = ask(GameSpyResponder(KEY), SleepingGameSpy("Asleep", full.raw)).datagrams
+    asleep = parse_statistics(datagram[5:]).variables
+    assert asleep["gametype"] == "SMP", "mcstatus fails without it, as it does at Minestom"
+    assert asleep["version"] == "1.21.8"
+
+
 @pytest.mark.parametrize(
     ("reply", "token"),
     [(b"9513307\0", 9513307), (b"-42\0", -42), (b"7", 7), (b"0\0\0", 0), (b"2147483647\0", 2147483647)],

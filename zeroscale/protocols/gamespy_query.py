@@ -27,10 +27,10 @@ NEVER_ZERO = 1 << 8 * CHALLENGE_SIZE
 """Added to every token: clients take 0 for "no challenge"."""
 
 SPLIT_NUMBER = b"splitnum\x00\x80\x00"
-"""Before a full answer: in Minecraft always the only part."""
+"""Before a full answer: in Minecraft always the only part. Minestom sends zeros."""
 
-PLAYERS = b"\x00\x01player_\x00\x00"
-"""Between the variables and the players of a full answer."""
+PLAYERS = b"\x01player_\x00\x00"
+"""Between the variables and the players of a full answer. Minestom sends zeros."""
 
 FULL_SIZE = 15
 """Bytes of a question for the full answer; a shorter one asks for the basic answer."""
@@ -147,7 +147,7 @@ def parse_statistics(raw: bytes) -> StatisticsReceived:
 
     :raises ProtocolError: it is neither a full nor a basic answer.
     """
-    if not raw.startswith(SPLIT_NUMBER):
+    if not raw.startswith((SPLIT_NUMBER, bytes(len(SPLIT_NUMBER)))):
         return _parse_basic(raw)
     reader = DatagramReader(raw, "an answer to a query", len(SPLIT_NUMBER))
     variables: dict[str, str] = {}
@@ -155,7 +155,7 @@ def parse_statistics(raw: bytes) -> StatisticsReceived:
         if len(variables) >= MOST_VARIABLES:
             raise ProtocolError(f"an answer to a query of more than {MOST_VARIABLES} variables")
         variables[name.decode(ENCODING)] = reader.until(b"\x00").decode(ENCODING)
-    if reader.take(len(PLAYERS) - 1) != PLAYERS[1:]:
+    if reader.take(len(PLAYERS)) not in (PLAYERS, bytes(len(PLAYERS))):
         raise ProtocolError("an answer to a query without players")
     names = []
     while name := reader.until(b"\x00"):
@@ -205,7 +205,7 @@ _DEFAULTS = {
     "hostport": "0",
     "hostip": "0.0.0.0",
 }
-"""The variables of a vanilla server, in its order."""
+"""The variables of a vanilla server, in its order; clients want all of them."""
 
 
 @lru_cache(maxsize=32)
@@ -216,10 +216,11 @@ def _sleeping_answers(sleeping: SleepingGameSpy) -> tuple[bytes, bytes]:
     except ProtocolError:  # there was none yet
         known = {}
     name = cut_text(sleeping.name, LONGEST_NAME, ENCODING)
-    variables = {key: value.encode(ENCODING) for key, value in ({} | (known or _DEFAULTS)).items()}
+    missing = {key: value for key, value in _DEFAULTS.items() if key not in known}
+    variables = {key: value.encode(ENCODING) for key, value in (known | missing).items()}
     variables |= {"hostname": name, "numplayers": b"0"}
     basic = [variables.get(key, b"") for key in ("hostname", "gametype", "map", "numplayers", "maxplayers")]
     port = _number(known.get("hostport", "")) or 0
     end = _PORT.pack(port & 0xFFFF) + variables.get("hostip", b"") + b"\x00"
     full = b"".join(key.encode(ENCODING) + b"\x00" + value + b"\x00" for key, value in variables.items())
-    return b"\x00".join(basic) + b"\x00" + end, SPLIT_NUMBER + full + PLAYERS + b"\x00"
+    return b"\x00".join(basic) + b"\x00" + end, SPLIT_NUMBER + full + b"\x00" + PLAYERS + b"\x00"
