@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from harness import stub_config
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lifecycle.harness import EPOCH, OPERATOR, PLAYER, LifecycleHarness
 from msgspec.structs import replace
 
@@ -20,7 +22,7 @@ from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
 from zeroscale.proxy.server_schedule import LOOK_EVERY, TRY_AGAIN, ServerSchedule
 from zeroscale.proxy.stop_planner import StopPlanner
-from zeroscale.schedule.timeline import Timeline, Wish
+from zeroscale.schedule.timeline import Phase, Timeline, Wish
 from zeroscale.schedule.windows import parse_window
 from zeroscale.status import Status
 
@@ -144,6 +146,23 @@ class World:
 
     def causes(self, kind: type[Woken] | type[Stopping]) -> Sequence[tuple[str, str]]:
         return [(each.cause.kind.value, each.cause.detail) for each in self.events if isinstance(each, kind)]
+
+    def phase(self, at: float | None = None) -> Phase:
+        """Return what is wanted now, or at another moment."""
+        values = self.values
+        windows = [[parse_window(each) for each in values.get(key, ())] for key in ("keep_awake", "keep_asleep")]
+        return Timeline(windows[0], windows[1], self.zone).phase_at(self.now() if at is None else at)
+
+    def was_put_to_sleep(self) -> bool:
+        """Return whether it was put to sleep in this window, or in one to come: the clock was set back."""
+        at = self.note.slept_at
+        return at is not None and (at > self.now() or self.phase(at).wish_ends == self.phase().wish_ends)
+
+    def timers(self) -> Sequence[object]:
+        """Return the schedule's timers."""
+        calls = self.harness.clock.getDelayedCalls()
+        called: list[Any] = [getattr(call, "func", None) for call in calls]  # a DelayedCall's
+        return [each for each in called if getattr(each, "__self__", None) is self.schedule]
 
     def warnings(self) -> Sequence[str]:
         """Return what the players were told."""
@@ -682,3 +701,70 @@ def test_each_minute_of_days_when_clocks_are_changed(zone: str, day: str, awake:
         world.advance(MINUTE)
     kinds = {kind for kind, _ in world.causes(Woken)}
     assert kinds <= {CauseKind.schedule.value}
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("advance"), st.sampled_from([1.0, 30.0, 600.0, 1800.0, 7200.0])),
+        st.tuples(
+            st.sampled_from(["join", "leave", "sleep", "force", "exit", "crash", "lock", "unlock", "keep", "let"])
+        ),
+        st.tuples(st.just("set clock"), st.sampled_from([-90000.0, -3000.0, -5.0, 5.0, 3000.0, 90000.0])),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS, st.booleans())
+def test_whatever_happens_it_is_as_wanted_in_the_end(steps: list[tuple[Any, ...]], at_once: bool) -> None:
+    world = World(
+        "2026-11-30 00:30",
+        keep_awake=["daily 06:00-14:00", "daily 16:00-22:00"],
+        keep_asleep=["daily 01:00-05:00", "daily 12:00-13:00"],
+        keep_asleep_at_once=at_once,
+    ).started()
+    sessions: list[PlayerSession] = []
+    for name, *values in steps:
+        take_step(world, sessions, name, *values)
+        assert len(world.timers()) == 1
+    for session in sessions:
+        session.end()
+    world.harness.lockout = world.harness.keep_awake_reason = None
+    world.lifecycle.allow_retry()
+    # A time in which nothing changes begins half an hour later at the latest.
+    world.advance(HOUR)
+    while world.phase().ends is None or world.phase().ends - world.now() < HOUR:  # type: ignore[operator]
+        world.advance(10 * MINUTE)
+    wish, put_to_sleep = world.phase().wish, world.was_put_to_sleep()
+    world.advance(HOUR - 1)
+    assert world.phase().wish is wish
+    if wish is Wish.awake:
+        assert world.status() is Status.running or put_to_sleep
+    else:
+        assert world.status() is Status.stopped
+    assert (world.lifecycle.view.lockout is not None) == (wish is Wish.asleep)
+
+
+def take_step(world: World, sessions: list[PlayerSession], name: str, *values: Any) -> None:
+    match name:
+        case "advance":
+            world.advance(values[0])
+        case "set clock":
+            world.offset += values[0]
+        case "join":
+            world.lifecycle.wake(PLAYER)
+            world.lifecycle.admit().addCallbacks(sessions.append, lambda _: None)
+        case "leave" if sessions:
+            sessions.pop().end()
+        case "sleep":
+            world.lifecycle.sleep(OPERATOR)
+        case "force":
+            world.lifecycle.start_for_operator(OPERATOR).addErrback(lambda _: None)
+        case "exit" | "crash" if world.harness.current.alive:
+            world.harness.current.exit(0 if name == "exit" else 1)
+        case "lock" | "unlock":
+            world.harness.lockout = "Maintenance." if name == "lock" else None
+        case "keep" | "let":
+            world.harness.keep_awake_reason = "a backup" if name == "keep" else None
+    world.settle()
