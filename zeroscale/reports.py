@@ -48,6 +48,12 @@ class AwakeKind(Enum):
     """Its idle time is not over."""
     asked = "asked"
     """It is being asked whether it may be stopped."""
+    other = "other"
+    """What only a newer zeroscale knows."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> AwakeKind:
+        return cls.other
 
 
 class AwakeReason(Struct, frozen=True):

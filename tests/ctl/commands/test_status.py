@@ -63,6 +63,12 @@ async def test_one_that_there_is_not(harness: CtlHarness) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_reason_that_only_a_newer_zeroscale_knows(harness: CtlHarness) -> None:
+    harness.proxy.servers["survival"].fields["awake"] = ({"kind": "moonrise", "text": "the moon is up"},)
+    assert "Awake        the moon is up" in (await harness.run("status")).out
+
+
+@pytest_twisted.ensureDeferred
 async def test_several(harness: CtlHarness) -> None:
     harness.proxy.add("creative")
     run = await harness.run("status")
