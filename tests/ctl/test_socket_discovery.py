@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from control.fake_proxy import FakeProxy, FakeServer
+from msgspec.structs import replace
 
+from zeroscale.control import protocol
 from zeroscale.ctl import socket_discovery as discovery
 from zeroscale.ctl.client import ControlClient, UsageError
 from zeroscale.errors import BackendError
@@ -40,12 +43,12 @@ def answer() -> Iterator[Answer]:
     """Makes sockets of proxies that have servers of these names, and no others."""
     with contextlib.ExitStack() as stack:
 
-        def make(path: Path, *names: str) -> None:
+        def make(path: Path, *names: str, former: str = "") -> None:
             listener = stack.enter_context(socket.socket(socket.AF_UNIX))
             path.parent.mkdir(exist_ok=True)
             listener.bind(str(path))
             listener.listen()
-            thread = threading.Thread(target=serve, args=(listener, names))
+            thread = threading.Thread(target=serve, args=(listener, names, former))
             thread.start()
             stack.callback(thread.join)
             stack.callback(listener.shutdown, socket.SHUT_RDWR)
@@ -53,14 +56,16 @@ def answer() -> Iterator[Answer]:
         yield make
 
 
-def serve(listener: socket.socket, names: tuple[str, ...]) -> None:
+def serve(listener: socket.socket, names: tuple[str, ...], former: str) -> None:
     with contextlib.suppress(OSError):
         while True:
             with listener.accept()[0] as client, client.makefile("rwb") as stream:
                 for line in stream:
                     request = json.loads(line)
-                    if request["server"] in names:
-                        answer: dict[str, object] = {"result": {}}
+                    name = names[0] if request["server"] == former else request["server"]
+                    if name in names:
+                        report = replace(FakeProxy().report(), servers=(FakeServer(name).report(),))
+                        answer: dict[str, object] = {"result": json.loads(protocol.encode_result(1, report))["result"]}
                     else:
                         answer = {"error": {"code": "unknown_server", "message": "no such server"}}
                     stream.write(json.dumps({"id": request["id"], **answer}).encode() + b"\n")
@@ -103,7 +108,7 @@ def test_of_several_that_answer_one_must_be_chosen(directory: Path, listen: List
 
 def test_of_several_the_one_whose_proxy_has_the_server(directory: Path, answer: Answer) -> None:
     answer(directory / "run" / "control.sock", "survival", "twice")
-    answer(directory / "run" / "lobby-25565.sock", "lobby-25565", "lobby-25575")
+    answer(directory / "run" / "lobby-25565.sock", "lobby-25565", former="lobby-25575")
     answer(directory / "user" / "control.sock", "creative", "twice")
     assert found(directory, "creative") == "user/control.sock"
     assert found(directory, "lobby-25565") == "run/lobby-25565.sock"
@@ -113,6 +118,21 @@ def test_of_several_the_one_whose_proxy_has_the_server(directory: Path, answer: 
         UsageError, match=r"several zeroscales have a server 'twice': .*: .*/run/control.*/user/control"
     ):
         found(directory, "twice")
+
+
+def test_a_socket_is_found_by_the_name_of_earlier_versions(directory: Path, answer: Answer) -> None:
+    answer(directory / "run" / "lobby-25565.sock", "lobby-25565", former="lobby-25575")
+    answer(directory / "run" / "survival.sock", "survival")
+    dead(directory / "run" / "dead.sock")
+    with discovery.connect(argparse.Namespace(socket=str(directory / "run" / "lobby-25575.sock"))) as client:
+        assert client.path.name == "lobby-25565.sock"
+    [client] = discovery.connect_all(argparse.Namespace(socket=str(directory / "run" / "lobby-25575.sock")))
+    client.close()
+    assert client.path.name == "lobby-25565.sock"
+    (directory / "run" / "survival.sock").rename(directory / "run" / "other.sock")
+    for missing in ("survival.sock", "dead.sock", "lobby-25575", "gone.sock"):
+        with pytest.raises(BackendError, match=f"no zeroscale answers on .*/{missing}: "):
+            discovery.connect(argparse.Namespace(socket=str(directory / "run" / missing)))
 
 
 def test_all_that_may_be_asked(directory: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from zeroscale.config.model import default_state_directory
 from zeroscale.control.socket_path import NAME_WITH_CONFIG_FILE, SUFFIX, socket_directories
 from zeroscale.ctl.client import ControlClient, UsageError
 from zeroscale.errors import BackendError, ZeroscaleError
+from zeroscale.reports import ProxyReport
 
 VARIABLE = "ZEROSCALE_SOCKET"
 
@@ -23,7 +25,7 @@ def connect(args: argparse.Namespace, server: str | None = None) -> ControlClien
     :raises UsageError: several proxies answer, and nothing says which is meant.
     """
     named = _named(args)
-    return ControlClient(named) if named is not None else search(_directories(), server)
+    return _connect_to(named) if named is not None else search(_directories(), server)
 
 
 def connect_all(args: argparse.Namespace) -> Sequence[ControlClient]:
@@ -32,7 +34,7 @@ def connect_all(args: argparse.Namespace) -> Sequence[ControlClient]:
     :raises BackendError: no proxy answers.
     """
     named = _named(args)
-    return [ControlClient(named)] if named is not None else _answering(_directories())
+    return [_connect_to(named)] if named is not None else _answering(_directories())
 
 
 def search(directories: Sequence[Path], server: str | None) -> ControlClient:
@@ -45,7 +47,11 @@ def search(directories: Sequence[Path], server: str | None) -> ControlClient:
     :raises UsageError: several answer, or have the server.
     """
     answering = _answering(directories)
-    having = [client for client in answering if _has(client, server)] if server and len(answering) > 1 else []
+    having = (
+        [client for client in answering if _name_of(client, server) is not None]
+        if server and len(answering) > 1
+        else []
+    )
     candidates = having or answering
     is_clear = len(candidates) == 1 or (not having and _is_preferred(candidates[0].path, directories))
     chosen = candidates[0] if is_clear else None
@@ -62,6 +68,25 @@ def search(directories: Sequence[Path], server: str | None) -> ControlClient:
 def _named(args: argparse.Namespace) -> Path | None:
     named = getattr(args, "socket", None) or os.environ.get(VARIABLE)
     return Path(named) if named else None
+
+
+def _connect_to(path: Path) -> ControlClient:
+    """Connect to a socket, also by the name that it had in earlier versions: that of a server that is renamed now.
+
+    :raises BackendError: nothing answers.
+    """
+    try:
+        return ControlClient(path)
+    except BackendError:
+        if path.suffix != SUFFIX or path.exists():
+            raise
+        for other in sorted(path.parent.glob(f"*{SUFFIX}")):
+            with contextlib.suppress(BackendError):
+                client = ControlClient(other)
+                if _name_of(client, path.stem) not in (None, path.stem):
+                    return client
+                client.close()
+        raise
 
 
 def _directories() -> Sequence[Path]:
@@ -90,13 +115,12 @@ def _answering(directories: Sequence[Path]) -> Sequence[ControlClient]:
     raise BackendError(f"no zeroscale runs here: no *{SUFFIX} in {searched}; if one runs elsewhere, give --socket PATH")
 
 
-def _has(client: ControlClient, server: str) -> bool:
-    """Return whether a proxy has a server of this name, also if only in earlier versions it was called so."""
+def _name_of(client: ControlClient, server: str) -> str | None:
+    """Return the name of a proxy's server that has this name, or had it in earlier versions; None: there is none."""
     try:
-        client.ask_raw("status", server=server)
-    except ZeroscaleError:
-        return False
-    return True
+        return client.ask(ProxyReport, "status", server=server).servers[0].name
+    except (ZeroscaleError, IndexError):
+        return None
 
 
 def _is_preferred(path: Path, directories: Sequence[Path]) -> bool:
