@@ -118,16 +118,30 @@ def test_a_target_that_is_not_configured_any_more(tmp_path: Path, make: Make, ca
     assert not files(tmp_path, "other")
 
 
-def test_one_that_comes_back_gets_new_events_only(tmp_path: Path, make: Make) -> None:
-    notifier = make(target())
-    notifier.observe(ready("old"))
-    notifier.configure([])
+def test_one_that_comes_back_keeps_new_events_only(tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the disk was busy all the time."""
+    begun, may_write = threading.Event(), threading.Event()
+
+    def write_slowly(path: Path, content: bytes) -> None:
+        begun.set()
+        assert may_write.wait(DEADLINE)
+        write_atomically(path, content)
+
+    monkeypatch.setattr("zeroscale.notify.spool.write_atomically", write_slowly)
     with Receiver() as receiver:
-        notifier.configure([target(receiver.url)])
+        other = target(receiver.url, "other")
+        notifier = make(target(), other)
+        notifier.observe(ready("old"))
+        assert begun.wait(DEADLINE)
+        receiver.get()
+        notifier.configure([other])
+        notifier.configure([target(), other])
         notifier.observe(ready("new"))
         assert receiver.get().json["server"] == "new"
+        may_write.set()
         notifier.close()
-    assert not files(tmp_path)
+    [path] = files(tmp_path)
+    assert b'"new"' in path.read_bytes()
 
 
 def test_a_changed_target_keeps_what_waits(make: Make) -> None:

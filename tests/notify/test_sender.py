@@ -74,10 +74,11 @@ def test_in_order_and_their_files_are_discarded(harness: Harness) -> None:
 
 def test_one_that_fails_is_tried_again_before_the_others(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    with Receiver(Answer(500)) as receiver:
+    soon = [("Retry-After", "0")]
+    with Receiver(Answer(500, soon), Answer(503, soon)) as receiver:
         harness.start(receiver.url)
         harness.add("1", "2")
-        assert [receiver.get().json["id"] for _ in range(3)] == ["1", "1", "2"]
+        assert [receiver.get().json["id"] for _ in range(4)] == ["1", "1", "1", "2"]
         harness.close()
     assert [record.getMessage() for record in caplog.records] == [
         "Notification hook is not delivered: HTTP 500; it is tried again",

@@ -1,14 +1,16 @@
-"""Notifies targets of events: a thread for each target delivers, and one writes what waits to the disk.
+"""Notifies targets of events: a thread for each target delivers, one queues, and one writes what waits to the disk.
 
-Events come from the reactor's thread, which only queues them. The queues in memory count; the disk has a copy for the
-next start. A notification is delivered at least once, and those of one target in their order. The threads are daemon
-threads: an address or a disk that does not answer must not keep the interpreter from exiting.
+Events come from the reactor's thread, which only hands them over: it never waits for a lock that these threads hold.
+The queues in memory count; the disk has a copy for the next start. A notification is delivered at least once, and those
+of one target in their order. The threads are daemon threads, so that an address or a disk that does not answer does not
+keep the interpreter from exiting.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -19,7 +21,7 @@ from zeroscale.errors import StateError
 from zeroscale.events import ServerEvent
 from zeroscale.notify.delivery import Delivery
 from zeroscale.notify.payload import NotificationTest, private
-from zeroscale.notify.queue import Waiting
+from zeroscale.notify.queue import MOST_WAITING, Waiting
 from zeroscale.notify.sender import Sender
 from zeroscale.notify.spool import Spool
 from zeroscale.notify.target import DeliveryOutcome, Target
@@ -46,6 +48,8 @@ class Notifier:
         self._removed: list[str] = []
         self._discarded: list[Path] = []
         self._spool = Spool(directory)
+        self._events: queue.SimpleQueue[ServerEvent | None] = queue.SimpleQueue()
+        self._distributor: threading.Thread | None = None
         self._writer: threading.Thread | None = None
         self._restored = False
         self._finishing = self._ended = False
@@ -70,12 +74,11 @@ class Notifier:
             self._start()
 
     def observe(self, event: ServerEvent) -> None:
-        """Queue an event for each target that wants it."""
-        with self._changed:
-            wanting = [each for each in self._senders.values() if each.target.wants(event.server, event.event)]
-            for sender in wanting:
-                sender.add(Waiting(os.urandom(16).hex(), event if sender.target.addresses else private(event)))
-            if wanting:
+        """Send an event to each target that wants it."""
+        if self._events.qsize() < MOST_WAITING:  # else the thread that takes them was never started
+            self._events.put(event)
+        if self._distributor is None:
+            with self._changed:
                 self._start()
 
     def test(self, name: str, done: Callable[[DeliveryOutcome], None]) -> None:
@@ -96,6 +99,9 @@ class Notifier:
 
     def close(self) -> None:
         """Deliver what can be delivered soon, write the rest to the disk, and end the threads."""
+        self._events.put(None)
+        if self._distributor is not None:
+            self._distributor.join(LONGEST_CLOSE)
         with self._changed:
             self._finishing = True
             senders = list(self._senders.values())
@@ -118,15 +124,27 @@ class Notifier:
     def _start(self) -> None:
         """Start the threads that do not run yet, and wake the others."""
         try:
-            if self._writer is None and not self._finishing:
-                writer = threading.Thread(target=self._write, name="zeroscale-notify", daemon=True)
-                writer.start()
-                self._writer = writer
+            if not self._finishing:
+                self._distributor = self._distributor or _started("zeroscale-notify", self._distribute)
+                self._writer = self._writer or _started("zeroscale-notify-files", self._write)
             for sender in self._senders.values():
                 sender.start()
         except RuntimeError as error:
             logger.warning("Notifications wait for the next event: no thread can be started (%s)", error)
         self._changed.notify_all()
+
+    # The thread that queues
+
+    def _distribute(self) -> None:
+        while (event := self._events.get()) is not None:
+            without_addresses = private(event)
+            with self._changed:
+                wanting = [each for each in self._senders.values() if each.target.wants(event.server, event.event)]
+                for sender in wanting:
+                    sent = event if sender.target.addresses else without_addresses
+                    sender.add(Waiting(os.urandom(16).hex(), sent))
+                if wanting:
+                    self._start()
 
     # The thread that writes
 
@@ -213,3 +231,9 @@ class Notifier:
             if waiting is not None:
                 return name, waiting
         return None
+
+
+def _started(name: str, run: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread

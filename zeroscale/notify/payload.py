@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
 from zeroscale.characters import DIRECTIONS, HIGH_CONTROLS, LINE_SEPARATORS, SURROGATES
 from zeroscale.event_text import cause_text, format_duration
@@ -88,7 +88,7 @@ def templates(texts: Mapping[str, str]) -> Mapping[str, Template]:
 
 def private(event: ServerEvent) -> ServerEvent:
     """Return an event without addresses, neither its own ones nor those in its texts."""
-    names = [each.name for each in fields(event) if each.name != "server"]  # which the operator has chosen
+    names = [name for name in event.__struct_fields__ if name != "server"]  # which the operator has chosen
     return replace(event, **{name: _private(getattr(event, name)) for name in names})
 
 
@@ -160,16 +160,16 @@ def _private(value: object) -> object:
 def _values(event: ServerEvent) -> dict[str, object]:
     """Return the values of an event in one table; empty texts are left out."""
     found: dict[str, object] = {}
-    for each in fields(event):
-        value = getattr(event, each.name)
+    for name in event.__struct_fields__:
+        value = getattr(event, name)
         match value:
             case ClientInfo():
                 found |= {"player": value.name, "address": value.address}
             case Cause():
                 found |= {"cause": value.kind.value, "player": value.client.name, "address": value.client.address}
                 found |= {"operator": value.operator, "detail": value.detail}
-            case _ if each.name not in ("server", "at"):
-                found[each.name] = value
+            case _ if name not in ("server", "at"):
+                found[name] = value
     return {
         name: value[:LONGEST_VALUE] if isinstance(value, str) else value for name, value in found.items() if value != ""
     }
