@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import Program, python
 
 from zeroscale.schedule.wall_time import find_zone, moment_of, next_moment, shown_at
 
@@ -91,8 +92,8 @@ def test_it_is_the_first_moment_at_which_the_clock_shows_the_time_or_a_later_one
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("Europe/Berln", "; did you mean 'Europe/Berlin'?"),
-        ("europe/berlin", "; did you mean 'Europe/Berlin'?"),
+        ("Europe/Berln", '; did you mean "Europe/Berlin"?'),
+        ("europe/berlin", '; did you mean "Europe/Berlin"?'),
         ("xyzzyplugh", ""),
         ("../../../etc/passwd", ""),
         ("/etc/localtime", None),
@@ -106,6 +107,13 @@ def test_a_wrong_name_is_refused(name: str, hint: str | None) -> None:
     with pytest.raises(ValueError) as caught:
         find_zone(name)
     assert hint is None or str(caught.value) == hint
+
+
+def test_a_system_without_a_database_has_that_of_the_package_tzdata() -> None:
+    code = "from zeroscale.schedule.wall_time import find_zone; print(find_zone('Europe/Berlin'))"
+    with Program(["env", "PYTHONTZPATH=", *python("-c", code)]) as program:
+        assert program.wait() == 0, program.output
+    assert program.lines == ["Europe/Berlin"]
 
 
 def test_a_zone_is_found() -> None:

@@ -471,7 +471,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             group=PLAYERS,
             option="text",
             metavar=NAME_TEXT,
-            aliases=("text", "messages", "message"),
+            aliases=("text", "messages", "message", "keep_asleep_text", "keep_asleep_message"),
             hint="write it in its table texts",
             labels=True,
         ),

@@ -21,7 +21,7 @@ def find_zone(name: str) -> tzinfo:
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # a path that leads elsewhere, a directory
-        suggestion = suggest(name, sorted(zoneinfo.available_timezones()))
+        suggestion = suggest(name, sorted(zoneinfo.available_timezones()), show='"{}"'.format)
         raise ValueError(f"; {suggestion}" if suggestion else "") from None
 
 
