@@ -9,7 +9,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocols.udp_captures import CLIENT, KEY, NOW, questions
+from protocols.udp_captures import CLIENT, KEY, NOW, PROXIED, questions
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.datagrams import NextRequest
@@ -178,6 +178,22 @@ def test_long_answers_are_split_and_put_together_again_in_any_order(info: bytes)
         query = SourceQuery(Question.rules)
         events = [query.receive(each) for each in [shuffled[0], *shuffled]]
         assert events == [None] * len(datagrams) + [RulesReceived(MANY_RULES)]
+
+
+def test_the_answers_of_source_query_proxy() -> None:
+    found = {}
+    for question in Question:
+        query = SourceQuery(question)
+        events = [query.receive(each) for each in PROXIED[f"source-query-proxy {question.name}"]]
+        found[question] = events[-1]
+        assert all(each is None or isinstance(each, NextRequest) for each in events[:-1])
+    info, rules = found[Question.info], found[Question.rules]
+    assert isinstance(info, InfoReceived)
+    assert (info.info.name, info.info.app_id, info.info.maximum) == ("Asleep: join to start", 892970, 64)
+    assert found[Question.players] == PlayersReceived(())
+    assert len(PROXIED["source-query-proxy rules"]) > 2
+    assert isinstance(rules, RulesReceived)
+    assert rules.raw.endswith(b"rule119\0a value of some length 119\0")
 
 
 def test_the_headers_of_split_answers_are_those_of_the_game() -> None:

@@ -16,6 +16,11 @@ _RECORDED: dict[str, Any] = json.loads(
 
 SERVERS = {name: bytes.fromhex(datagram) for name, datagram in _RECORDED["servers"].items()}
 
+PROXIED = {
+    question: [bytes.fromhex(datagram) for datagram in datagrams]
+    for question, datagrams in _RECORDED["proxied"].items()
+}
+
 
 def questions(protocol: str) -> dict[str, list[tuple[bytes, bool]]]:
     """Return what each client of a protocol asked, and whether the question had a challenge made with `KEY`."""
