@@ -34,6 +34,7 @@ class Outer(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float = 0.5
     inner: Inner = Inner()
     many: tuple[Inner, ...] = ()
+    few: Annotated[tuple[int, ...], msgspec.Meta(max_length=2)] = ()
     by_name: Mapping[str, int] = {}
     either: int | bool | None = None
     anything: Mapping[str, Any] = {}
@@ -96,6 +97,7 @@ def test_what_is_no_list_stands_for_a_list_of_one() -> None:
             {"name": "x", "by-name": 1, "by_name": {}},
             ["by_name: 1 is not a table", "by_name: is there twice, also as by-name; leave out by_name"],
         ),
+        ({"name": "x", "few": [1, 2, 3]}, ["few: has 3 items; at most 2 are possible"]),
         ({"name": "x", "many": [{}, {"low": "1"}]}, ['many[1].low: "1" is not a whole number']),
         ({"name": "x", "by_name": {"a b": "c"}}, ['by_name."a b": "c" is not a whole number']),
         ({"name": "x", "by_name": [1]}, ["by_name: a list is not a table"]),

@@ -170,7 +170,7 @@ def test_each_described_server_is_checked_by_itself(tmp_path: Path) -> None:
     found = add_discovered(
         config,
         {
-            "good": table(other, b, idle_shutdown="1m"),
+            "good": table(other, b, idle_shutdown="1m", keep_awake="Mon-Fri 16:00-22:00; Sat,Sun 10:00-24:00"),
             "known": table(other, b),
             "mistaken": table(other, b, idle_shutdwn=1),
             "refused": table(other, 4, plugin_arguments={"x": "y"}),
@@ -181,6 +181,7 @@ def test_each_described_server_is_checked_by_itself(tmp_path: Path) -> None:
         problems,
     )
     assert [(server.name, server.idle_shutdown) for server in found.servers] == [("known", 3600.0), ("good", 60.0)]
+    assert found.servers[1].keep_awake == ("Mon-Fri 16:00-22:00", "Sat,Sun 10:00-24:00")
     assert [problem.partition(": ")[0] for problem in problems] == [
         "known is left out",
         "mistaken is left out",

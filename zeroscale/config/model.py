@@ -71,6 +71,9 @@ Endpoint = Annotated[str, msgspec.Meta(extra={"kind": "endpoint"})]
 ControlSocket = Annotated[str, msgspec.Meta(extra={"kind": "control_socket"})]
 """`unix:` and a path; "": none."""
 
+MOST_WINDOWS = 50
+"""Windows of one kind. People have a few; labels may come with an image that someone else has built."""
+
 ScheduleWindow = Annotated[str, msgspec.Meta(extra={"kind": "window"})]
 """A window of each week, such as "Mon-Fri 16:00-22:00"; see `schedule.windows`."""
 
@@ -319,6 +322,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = "stop"
     keep_awake: Annotated[
         tuple[ScheduleWindow, ...],
+        msgspec.Meta(max_length=MOST_WINDOWS),
         key(
             "times at which it is started, and until whose end it is not stopped because it is idle",
             details='`["Mon-Fri 16:00-22:00", "Sat,Sun 10:00-24:00"]`; see docs/schedules.md',
@@ -331,6 +335,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     keep_asleep: Annotated[
         tuple[ScheduleWindow, ...],
+        msgspec.Meta(max_length=MOST_WINDOWS),
         key(
             "times at which no player may join, and at which it stops once its players have left",
             details='`"daily 23:00-07:00"`; the text for players is `keep_asleep_reason`',

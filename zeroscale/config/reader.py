@@ -210,6 +210,9 @@ class TableReader:
         if kind.min_length and len(given) < kind.min_length:
             self.wrong(path, given, self._expected(kind))
             return BAD
+        if kind.max_length is not None and len(given) > kind.max_length:
+            self.mistake(path, f"has {len(given)} items; at most {kind.max_length} are possible")
+            return BAD
         values = [self.value(each, kind.item_type, f"{path}[{index}]") for index, each in enumerate(given)]
         return BAD if BAD in values else tuple(values)
 
