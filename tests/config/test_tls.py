@@ -10,7 +10,7 @@ import pytest
 from processes import Program, python
 
 from zeroscale.config import tls
-from zeroscale.config.model import Config, DiscoveryConfig, MetricsConfig, ServerConfig
+from zeroscale.config.model import Config, DiscoveryConfig, MetricsConfig, NotifyConfig, ServerConfig
 from zeroscale.config.tls import ASYNCIO, TWISTED, TlsUse, tls_uses
 from zeroscale.plugins.loader import built_in_plugins
 
@@ -49,6 +49,20 @@ def test_other_endpoints_need_it(listen: str) -> None:
 
 def test_the_library_of_the_metrics_imports_it() -> None:
     assert uses(metrics=MetricsConfig(listen="9225")) == [TlsUse("metrics.listen", "9225", ASYNCIO)]
+
+
+def test_notifications_over_https() -> None:
+    notify = (
+        NotifyConfig(url="http://hook.example/SECRET"),
+        NotifyConfig(url="HTTPS://hook.example/SECRET"),
+        NotifyConfig(discord="https://discord.example/SECRET"),
+        NotifyConfig(command=("https://x",)),
+        NotifyConfig(apprise="https://hook.example"),  # in a process of its own
+    )
+    assert uses(notify=notify) == [
+        TlsUse("notify[1].url", "https", ASYNCIO),
+        TlsUse("notify[2].discord", "https", ASYNCIO),
+    ]
 
 
 def test_plugins_whose_libraries_need_it() -> None:
