@@ -134,6 +134,29 @@ async def test_a_player_on_at_the_end_of_zeroscale(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_server_that_is_removed_and_added_again(world: World, tmp_path: Path) -> None:
+    listen, port = free_ports(2)
+    one = stub_config("one", world.listen, world.port, tmp_path)
+    two = stub_config("two", listen, port, tmp_path)
+    both, only_two = proxy_config(tmp_path, one, two), proxy_config(tmp_path, two)
+    configs = [only_two, both]
+    world.proxy = ProxyService(both, running_reactor(), lambda: configs.pop(0), tmp_path / "zeroscale.toml")
+    await world.proxy.start()
+    await world.visit()
+    await world.proxy.reload()
+    await until(lambda: world.proxy is not None and "one" not in world.proxy.servers)
+    await until(lambda: [each.event for each in world.on_disk()] == ["woken", "session", "stopped"])
+    assert [each.cause for each in world.on_disk() if each.event == "stopped"] == ["removed"]
+    [at_removal] = read_stats([("one", world.server_directory)], 0, 1e10)
+    added_at = time.time()
+    await world.proxy.reload()
+    await world.visit()
+    found = await stats(world.proxy)
+    assert (found.wakes, found.sessions) == (2, 2)
+    assert found.asleep - at_removal.asleep < time.time() - added_at + 0.1, "the time in between does not count"
+
+
+@pytest_twisted.ensureDeferred
 async def test_no_history(world: World) -> None:
     proxy = await world.start(history=HistoryConfig(enabled=False))
     await world.visit()
