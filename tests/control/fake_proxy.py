@@ -136,7 +136,7 @@ class FakeProxy:
         self.observers: list[Callable[[str], None]] = []
         self.uptime = 3600.0
         self.asked: list[tuple[object, ...]] = []
-        self.page = HistoryPage(())
+        self.page: HistoryPage | Exception = HistoryPage(())
         self.tests = [NotificationReport("hook", ""), NotificationReport("chat", "HTTP 404\x1b")]
         self.sums: list[HistoryStats] = []
 
@@ -164,6 +164,8 @@ class FakeProxy:
 
     def history(self, names: Sequence[str], seconds: float, limit: int) -> Deferred[msgspec.Raw]:
         self.asked.append(("history", tuple(names), seconds, limit))
+        if isinstance(self.page, Exception):
+            raise self.page
         return succeed(msgspec.Raw(msgspec.json.encode(self.page)))
 
     def history_stats(self, names: Sequence[str], seconds: float) -> Deferred[msgspec.Raw]:

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 import pytest_twisted
+from control.fake_proxy import FakeProxy
 from ctl.ctl_fixture import CtlHarness
+from harness import running_reactor
 from history.times import Times, entry
+from twisted.internet.threads import deferToThread
 
+from zeroscale.control.server import ControlServer
+from zeroscale.control.socket_path import ControlSocket
 from zeroscale.ctl import socket_discovery
 from zeroscale.ctl.main import main
+from zeroscale.errors import ControlError
 from zeroscale.history.values import FILE, HistoryEntry, HistoryPage
 
 Capture = pytest.CaptureFixture[str]
@@ -54,9 +60,14 @@ def test_without_files_it_is_said_that_no_zeroscale_runs(state: Path, capsys: Ca
     assert "no zeroscale runs here" in capsys.readouterr().err
 
 
-def test_a_socket_that_is_named_is_the_only_one_asked(state: Path, capsys: Capture) -> None:
+def test_a_socket_that_is_named_is_the_only_one_asked(
+    state: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(["history", "--socket", "/nowhere/control.sock"]) == 3
     assert "/nowhere/control.sock" in capsys.readouterr().err
+    monkeypatch.setenv("ZEROSCALE_SOCKET", "/nowhere/by-variable.sock")
+    assert main(["history"]) == 3
+    assert "by-variable" in capsys.readouterr().err
 
 
 def test_the_files_of_another_directory(state: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -88,6 +99,27 @@ async def test_a_running_zeroscale_is_asked(harness: CtlHarness) -> None:
     assert harness.proxy.asked == [("history", ("survival",), 172800.0, 5)]
     run = await harness.run("history", "other")
     assert run.code == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_of_several_zeroscales_keeps_no_history(
+    harness: CtlHarness, directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    other = FakeProxy("creative")
+    harness.proxy.page = HistoryPage((HistoryEntry(server="survival", at=1.0, event="found"),))
+    other.page = ControlError("no history is kept")
+    server = ControlServer(other, running_reactor(), ControlSocket(directory / "other.sock"), required=True)
+    await server.start()
+    monkeypatch.setattr(socket_discovery, "socket_directories", lambda *_: [directory])
+    monkeypatch.delenv("ZEROSCALE_SOCKET", raising=False)
+    try:
+        assert await deferToThread(main, ["history"]) == 1
+        printed = capsys.readouterr()
+        assert printed.out.endswith("survival  found running\n")
+        assert printed.err == "zeroscalectl: error: no history is kept\n"
+        assert await deferToThread(main, ["history", "creative"]) == 1
+    finally:
+        await server.stop()
 
 
 @pytest_twisted.ensureDeferred

@@ -14,10 +14,11 @@ from typing import TypeVar
 
 from zeroscale.config.model import default_state_directory
 from zeroscale.control.protocol import decode_body
+from zeroscale.ctl import exit_codes, failure
 from zeroscale.ctl.arguments import add_server, add_socket, duration, with_reason
 from zeroscale.ctl.client import UsageError
-from zeroscale.ctl.socket_discovery import connect, connect_all
-from zeroscale.errors import BackendError, ControlError
+from zeroscale.ctl.socket_discovery import VARIABLE, connect, connect_all
+from zeroscale.errors import BackendError, ControlError, ZeroscaleError
 from zeroscale.history.values import FILE
 
 T = TypeVar("T")
@@ -55,22 +56,25 @@ def ask(
     command: str,
     read: Callable[[Directories, float], T],
     **fields: object,
-) -> list[T]:
+) -> tuple[list[T], int]:
     """Return the answers of all zeroscales that run here, or what the files say.
+
+    Of several, those that do not answer, or keep no history, are reported.
 
     :param kind: the type of an answer.
     :param command: the command of the control protocol.
     :param read: reads the files; its second argument is the time now.
     :param fields: more fields of the request.
+    :returns: the answers, and the exit code.
     :raises ZeroscaleError: there is no answer and no file, or they cannot be read.
     """
     if args.state_directory is not None:
-        return [read(_directories(args.state_directory, args.server), time.time())]
+        return [read(_directories(args.state_directory, args.server), time.time())], exit_codes.DONE
     try:
         clients = connect_all(args) if args.server is None else [connect(args, args.server)]
     except BackendError as error:
         directory = default_state_directory(os.environ, os.geteuid())
-        if hasattr(args, "socket"):
+        if hasattr(args, "socket") or os.environ.get(VARIABLE):
             raise
         try:
             directories = _directories(directory, args.server)
@@ -78,13 +82,19 @@ def ask(
             raise error from None
         if not directories:
             raise
-        return [read(directories, time.time())]
-    answers = []
+        return [read(directories, time.time())], exit_codes.DONE
+    answers: list[T] = []
+    errors: list[ZeroscaleError] = []
     for client in clients:
         with client:
-            body = client.ask_raw(command, server=args.server, seconds=args.since, **fields)
-            answers.append(decode_body(body, kind))
-    return answers
+            try:
+                body = client.ask_raw(command, server=args.server, seconds=args.since, **fields)
+                answers.append(decode_body(body, kind))
+            except ZeroscaleError as error:
+                errors.append(error)
+    if not answers:
+        raise errors[0]
+    return answers, max(map(failure.report, errors), default=exit_codes.DONE)
 
 
 def _directories(state_directory: Path, server: str | None) -> Directories:

@@ -7,7 +7,7 @@ import argparse
 import msgspec
 
 from zeroscale.control.protocol import MAX_ENTRIES
-from zeroscale.ctl import exit_codes, history_source
+from zeroscale.ctl import history_source
 from zeroscale.ctl.arguments import with_reason
 from zeroscale.ctl.history_format import entry_lines
 from zeroscale.ctl.terminal import clean_json
@@ -49,15 +49,15 @@ def run(args: argparse.Namespace) -> int:
 
         return read_history(directories, now - args.since, args.limit)
 
-    pages = history_source.ask(args, HistoryPage, "history", read, limit=args.limit)
+    pages, code = history_source.ask(args, HistoryPage, "history", read, limit=args.limit)
     entries = sorted((entry for page in pages for entry in page.entries), key=lambda entry: entry.at)
     more = any(page.more for page in pages) or len(entries) > args.limit
     page = HistoryPage(tuple(entries[-args.limit :]), more)
     if args.json:
         print(clean_json(msgspec.json.format(msgspec.json.encode(page), indent=2).decode()))
-        return exit_codes.DONE
+        return code
     for line in entry_lines(page):
         print(line)
     if not page.entries:
         print("Nothing happened in this time.")
-    return exit_codes.DONE
+    return code

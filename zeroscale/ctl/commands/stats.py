@@ -6,7 +6,7 @@ import argparse
 
 import msgspec
 
-from zeroscale.ctl import exit_codes, history_source
+from zeroscale.ctl import history_source
 from zeroscale.ctl.history_format import stats_lines
 from zeroscale.ctl.terminal import clean_json
 from zeroscale.history.values import HistoryStats
@@ -32,13 +32,13 @@ def run(args: argparse.Namespace) -> int:
 
         return list(read_stats(directories, now - args.since, now))
 
-    answers = history_source.ask(args, list[HistoryStats], "stats", read)
+    answers, code = history_source.ask(args, list[HistoryStats], "stats", read)
     servers = sorted((stats for answer in answers for stats in answer), key=lambda stats: stats.server)
     if args.json:
         print(clean_json(msgspec.json.format(msgspec.json.encode(servers), indent=2).decode()))
-        return exit_codes.DONE
+        return code
     for stats in servers:
         print("\n".join(stats_lines(stats)))
     if not servers:
         print("There is no history.")
-    return exit_codes.DONE
+    return code
