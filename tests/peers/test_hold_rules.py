@@ -176,8 +176,8 @@ def test_it_is_kicked_with_one_line(
     proxy, record = rules_server
     local = misdeeds[misdeed].result(timeout=60)
     assert record.logins() == [], "it was handed over to the server"
-    proxy.wait_for(rf"^(INFO|WARNING):\S+:.*{re.escape(local)}", 5)
-    lines = [line for line in proxy.lines if local in line and not line.startswith("DEBUG")]
+    proxy.wait_for(rf"^\S+ (INFO|WARNING):\S+:.*{re.escape(local)}", 5)
+    lines = [line for line in proxy.lines if local in line and " DEBUG:" not in line]
     assert len([line for line in lines if re.search(r" after [0-9.]+ s", line)]) == 1, lines
 
 

@@ -165,7 +165,7 @@ def test_a_player_who_joins_while_an_adopted_server_stops_gets_a_new_one(harness
     """As the real server does, it has closed its port, and goes on saving."""
     old = harness.run_small_server(idle=0, stop=1.5)
     harness.player().is_greeted()
-    old.wait_for("Stopping")
+    old.wait_for(": stopping: ")
     wait_until(lambda: not answers(harness.server_port), "it stops", program=old)
     kill_proxy(old)
     new = harness.run_small_server()
@@ -196,7 +196,7 @@ def test_a_second_proxy_for_the_same_server_is_refused(harness: SurvivalHarness,
     for state in (harness.state, tmp_path / "another"):
         second = harness.run_demo(state=state, listens=False)
         assert second.wait() == 1
-        (line,) = [line for line in second.lines if not line.startswith(("DEBUG:", "INFO:"))]
+        (line,) = [line for line in second.lines if not re.match(r"\S+ (DEBUG|INFO):", line)]
         found = re.fullmatch(r"zeroscale: error: another zeroscale \(process (\d+)\) holds (\S+): stop .*", line)
         assert found is not None, line
         assert int(found[1]) == first.process.pid
@@ -221,6 +221,7 @@ def test_no_second_server_is_started_beside_one_of_another_state_directory(
     old = harness.run_demo(start=start)
     harness.player()
     old.wait_for(moment)
+    wait_until(lambda: bool(harness.servers()), "its process runs", program=old)
     server = harness.server()
     kill_proxy(old)
     new = harness.run_demo(state=tmp_path / "another")
