@@ -61,6 +61,7 @@ class BedrockClients:
         self._clients: dict[Address, _Client] = {}
         self._of_host: Counter[str] = Counter()
         self._unproved: dict[Address, None] = {}
+        self._next_timeout = math.inf
 
     def __len__(self) -> int:
         """Return the number of clients."""
@@ -68,8 +69,8 @@ class BedrockClients:
 
     @property
     def next_timeout(self) -> float:
-        """When `tick` is to be called at the latest; it changes with every call."""
-        return min((self._due(client) for client in self._clients.values()), default=math.inf)
+        """When `tick` is to be called at the latest; it changes with every call, and may be earlier than needed."""
+        return self._next_timeout
 
     def receive(self, datagram: bytes, host: str, port: int, now: float, status: bytes) -> BedrockOutput:
         """Take a datagram; return what is for its sender.
@@ -101,6 +102,7 @@ class BedrockClients:
             elif now >= client.conversation.next_timeout:
                 output = client.conversation.tick(now)
                 outputs.append(ClientOutput(host, port, self._after((host, port), client, output, now)))
+        self._next_timeout = min(map(_due, self._clients.values()), default=math.inf)
         return outputs
 
     def tell_all(self, text: str, now: float) -> Sequence[ClientOutput]:
@@ -125,7 +127,8 @@ class BedrockClients:
             if len(self._unproved) >= MOST_UNPROVED:
                 self._drop(next(iter(self._unproved)))
             self._unproved[address] = None
-        self._clients[address] = _Client(BedrockConversation(opening, *address, now), opening.proved)
+        client = self._clients[address] = _Client(BedrockConversation(opening, *address, now), opening.proved)
+        self._next_timeout = min(self._next_timeout, _due(client))
         self._of_host[address[0]] += 1
         return BedrockOutput((opening.reply,), events, opening.proved)
 
@@ -142,6 +145,7 @@ class BedrockClients:
                 client.tell_at = now + self._hold
             elif isinstance(event, ClientLeft):
                 self._drop(address)
+        self._next_timeout = min(self._next_timeout, _due(client))
         return output
 
     def _drop(self, address: Address) -> None:
@@ -151,5 +155,6 @@ class BedrockClients:
         if not self._of_host[address[0]]:
             del self._of_host[address[0]]
 
-    def _due(self, client: _Client) -> float:
-        return min(client.tell_at, client.conversation.next_timeout)
+
+def _due(client: _Client) -> float:
+    return min(client.tell_at, client.conversation.next_timeout)
