@@ -208,6 +208,14 @@ async def test_a_history_that_cannot_be_read(world: World) -> None:
     assert (world.server_directory / f"{FILE}.damaged").is_symlink()
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_python_without_sqlite(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = await world.start()
+    monkeypatch.setitem(sys.modules, "zeroscale.history.queries", None)
+    with pytest.raises(ControlError, match="no sqlite3"):
+        await proxy.history(["one"], DAY, 10)
+
+
 def test_what_a_sleeping_proxy_does_not_import(tmp_path: Path) -> None:
     script = """
 import sys

@@ -5,11 +5,9 @@ Imported at the first event: a proxy whose servers sleep has neither SQLite nor 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -26,10 +24,6 @@ from zeroscale.proxy.usage_sampler import UsageSampler
 from zeroscale.reactor import Reactor
 from zeroscale.system.files import server_directory
 
-logger = logging.getLogger("zeroscale.proxy")
-
-T = TypeVar("T")
-
 
 class _ServerHistory(Struct):
     directory: Path
@@ -43,22 +37,15 @@ class EventHistory:
     :param config: the configuration; its history is enabled.
     :param reactor: the clock, on whose thread everything here is called.
     :param server: returns a server by its name; None: there is none.
-    :param writer: writes and reads the files.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        reactor: Reactor,
-        server: Callable[[str], ManagedServer | None],
-        writer: HistoryWriter | None = None,
-    ) -> None:
+    def __init__(self, config: Config, reactor: Reactor, server: Callable[[str], ManagedServer | None]) -> None:
         settings = config.history
         self._state_directory = config.state_directory
         self._addresses = config.log.addresses if settings.addresses is None else settings.addresses
         self._reactor = reactor
         self._server = server
-        self._writer = writer or HistoryWriter(settings.keep, settings.max_size)
+        self._writer = HistoryWriter(settings.keep, settings.max_size)
         self._histories: dict[str, _ServerHistory] = {}
 
     def record(self, event: ServerEvent) -> None:
@@ -130,6 +117,8 @@ class EventHistory:
         def call() -> None:
             try:
                 result: object = msgspec.Raw(msgspec.json.encode(read(directories, now)))
+            except ImportError as error:
+                result = Failure(ControlError(f"no history is kept: this Python has no sqlite3 ({error})"))
             except Exception as error:  # whatever it is, it is raised where the answer is awaited
                 result = Failure(error)
             self._reactor.callFromThread(answer.callback, result)
