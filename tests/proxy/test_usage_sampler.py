@@ -27,7 +27,7 @@ class Server:
         self.reports = 0
         self.recorded: list[tuple[float, float, float]] = []
         self.answer: Deferred[tuple[float, int] | None] | None = None
-        self.sampler = UsageSampler(self.clock, self._read, self._record, self._report)
+        self.sampler = UsageSampler("s", self.clock, self._read, self._record, self._report)
 
     def passes(self, seconds: int) -> None:
         for _ in range(seconds):

@@ -135,7 +135,7 @@ class EventHistory:
                 return None
             journal = ServerJournal(self._reactor.seconds, time.time, server.added_at, addresses=self._addresses)
             usage = server.lifecycle.usage
-            sampler = UsageSampler(self._reactor, usage, journal.used, lambda: self._flush(name))
+            sampler = UsageSampler(name, self._reactor, usage, journal.used, lambda: self._flush(name))
             directory = server_directory(self._state_directory, name)
             history = self._histories[name] = _ServerHistory(directory, journal, sampler)
         return history

@@ -11,8 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from zeroscale.events import Failed, Joined, Left, Ready, ServerEvent, Stopped, Stopping
-
-logger = logging.getLogger("zeroscale.server")
+from zeroscale.server_log import ServerLog
 
 INTERVAL = 60.0
 """Seconds between two samples."""
@@ -33,6 +32,7 @@ class _Sample(Struct, frozen=True):
 class UsageSampler:
     """Samples one server.
 
+    :param name: the server's name, for the log.
     :param clock: times the samples.
     :param read: asks for the CPU seconds since the server's start, and the bytes of memory it has now.
     :param record: called with seconds without a player, the CPU seconds in them, and the bytes of memory on average.
@@ -41,11 +41,13 @@ class UsageSampler:
 
     def __init__(
         self,
+        name: str,
         clock: IReactorTime,
         read: Callable[[], Deferred[tuple[float, int] | None]],
         record: Callable[[float, float, float], None],
         each_report: Callable[[], None],
     ) -> None:
+        self._log = ServerLog(logging.getLogger("zeroscale.server"), name)
         self._clock = clock
         self._read = read
         self._record = record
@@ -127,7 +129,7 @@ class UsageSampler:
 
         def ignore(failure: Failure) -> None:
             self._last = None
-            logger.debug("What the server uses is not known: %s", failure.getErrorMessage())
+            self._log.debug("what it uses is not known: %s", failure.getErrorMessage())
 
         def done(_: None) -> None:
             self._pending = None
