@@ -210,7 +210,7 @@ def test_a_second_proxy_for_the_same_server_is_refused(harness: SurvivalHarness,
     ("moment", "start"),
     [
         # Its port is not bound yet, and no world is open: only the lock of zeroscale shows that it runs.
-        pytest.param(": starting: ", 60, marks=pytest.mark.slow),
+        pytest.param("Starting minecraft", 60, marks=pytest.mark.slow),
         pytest.param("Preparing level", 3, marks=pytest.mark.slow),
         pytest.param(": ready", 0, marks=pytest.mark.slow),
     ],
