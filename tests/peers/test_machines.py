@@ -137,6 +137,7 @@ def test_nobody_is_connected_to_a_container_that_a_killed_zeroscale_was_stopping
             engine.docker("kill", "--signal", "USR2", "slow")
             assert exactly(client, 6) == b"second"
         assert engine.docker("logs", "slow").count("saving") == 1, "the stop was not requested again"
+        new.wait_for("Total clients: 1")
         offline, online, relayed = (
             new.text().index(text) for text in (": stopped after", ": ready", "Total clients: 1")
         )

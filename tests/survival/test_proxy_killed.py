@@ -100,6 +100,7 @@ def test_proxy_killed_while_the_server_stops(harness: SurvivalHarness) -> None:
     joining = harness.player("Next")
     joining.is_joined()
     assert harness.server() != server
+    new.wait_for("Total clients: 1")
     offline, online, relayed = (new.text().index(text) for text in (": stopped after", ": ready", "Total clients: 1"))
     assert offline < online < relayed, "nobody was connected to the server that was about to end"
     joining.leave()
@@ -137,6 +138,7 @@ def test_proxy_killed_while_a_command_stops_the_server(harness: SurvivalHarness,
     assert "Going to sleep" in harness.motd()
     joining = harness.player("Next")
     joining.is_joined()
+    new.wait_for("Total clients: 1")
     offline, online, relayed = (new.text().index(text) for text in (": stopped after", ": ready", "Total clients: 1"))
     assert offline < online < relayed, "nobody was connected to the server that was about to end"
     joining.leave()
