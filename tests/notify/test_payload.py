@@ -53,7 +53,7 @@ SAID: list[tuple[ServerEvent, str]] = [
     (Woken(server="a", at=AT, cause=BY_MAX), "a is starting: by max"),
     (Woken(server="a", at=AT, cause=Cause(CauseKind.connection)), "a is starting: a client connected"),
     (Ready(server="a", at=AT, seconds=34.2, waiting=2), "a is ready after 34 s, 2 waiting"),
-    (Ready(server="a", at=AT, seconds=5.0), "a is ready after 5 s"),
+    (Ready(server="a", at=AT, seconds=4.9999), "a is ready after 5.0 s"),
     (Ready(server="a", at=AT, seconds=0.0, found=True), "a is ready"),
     (Joined(server="a", at=AT, client=ADA, players=1), "Ada joined a, 1 on it"),
     (Joined(server="a", at=AT, client=ClientInfo(address="x"), players=1), "A client joined a, 1 on it"),
@@ -63,8 +63,12 @@ SAID: list[tuple[ServerEvent, str]] = [
     (Stopped(server="a", at=AT, cause=Cause(CauseKind.exited)), "a has stopped: it exited by itself"),
     (Failed(server="a", at=AT, during="start", reason="no Java", detail="x"), "a has failed: no Java"),
     (
-        Failed(server="a", at=AT, during="run", reason="it crashed.", detail="", retry_in=10.0),
-        "a has failed: it crashed. Next attempt in 10 s",
+        Failed(server="a", at=AT, during="run", reason="it crashed", detail="", retry_in=10.0),
+        "a has failed: it crashed; it may be started again in 10 s",
+    ),
+    (
+        Failed(server="a", at=AT, during="run", reason="it crashed", detail="", retry_in=0.0),
+        "a has failed: it crashed",
     ),
     (
         GivenUp(server="a", at=AT, crashes=5, reason="no Java"),
@@ -118,6 +122,10 @@ def test_the_table_of_an_event() -> None:
         "resumed": False,
     }
     assert json.loads(as_json(as_table("id1", event, OURS))) == as_table("id1", event, OURS)
+
+
+def test_durations_are_milliseconds() -> None:
+    assert as_table("id", Ready(server="a", at=AT, seconds=0.0213608), OURS)["seconds"] == 0.021
 
 
 def test_environment_variables_are_text_on_one_line() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import time
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from zeroscale.notify.signature import signature_key, signed_headers
@@ -25,3 +30,17 @@ def test_any_other_secret_is_taken_as_it_is() -> None:
 def test_a_secret_that_is_no_base64(secret: str) -> None:
     with pytest.raises(ValueError):
         signature_key(secret)
+
+
+def test_the_function_on_the_page_verifies_it() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "notify.md").read_text()
+    [source] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(source, names)
+    is_genuine, key, body = names["is_genuine"], signature_key("whsec_c2VjcmV0"), b"{}"
+    assert key == b"secret"
+    headers = signed_headers(key, "id", int(time.time()), body)
+    assert is_genuine(key, headers, body)
+    assert not is_genuine(b"other", headers, body)
+    assert not is_genuine(key, headers, b"{ }")
+    assert not is_genuine(key, signed_headers(key, "id", int(time.time()) - 600, body), body)

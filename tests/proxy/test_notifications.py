@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import socket
 import sys
@@ -122,6 +123,19 @@ def test_mistakes_that_reading_does_not_find(table: str, mistake: str) -> None:
     [found] = mistakes(config(table))
     assert mistake in str(found)
     assert "SECRET" not in str(found)
+
+
+def test_the_tables_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "notify.md").read_text()
+    tables = re.findall(r"```toml\n\[\[notify\]\]\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setattr("zeroscale.proxy.notifications.check_program", lambda *_: None)
+    (tmp_path / "secret").write_text("https://discord.example/api/webhooks/1/x")
+    for table in tables:
+        text = re.sub('file = ".*?"', f'file = "{tmp_path}/secret"', table)
+        parsed = parse(f"{SERVER}[[notify]]\n{text}", Path("/etc"), {"NTFY_URL": "ntfys://x"}, 0)
+        assert list(mistakes(parsed)) == []
+        assert len(targets(parsed)) == 1
+    assert len(tables) == 5
 
 
 def test_two_of_one_name() -> None:

@@ -66,7 +66,7 @@ DEFAULT_TEXTS = {
     "left": "{player} left {server} after {duration}[, {players} on it]",
     "stopping": "{server} is stopping[: {cause}]",
     "stopped": "{server} has stopped[: {cause}]",
-    "failed": "{server} has failed: {reason}[ Next attempt in {retry}]",
+    "failed": "{server} has failed: {reason}[; it may be started again in {retry}]",
     "given_up": "{server} has failed {crashes} times in a row, and is not started again: {reason}",
     "refused": "{player} was refused by {server}: {detail}",
     "test": "This is a test of {server}",
@@ -168,6 +168,8 @@ def _values(event: ServerEvent) -> dict[str, object]:
             case Cause():
                 found |= {"cause": value.kind.value, "player": value.client.name, "address": value.client.address}
                 found |= {"operator": value.operator, "detail": value.detail}
+            case float() if name != "at":
+                found[name] = round(value, 3)
             case _ if name not in ("server", "at"):
                 found[name] = value
     return {
@@ -180,13 +182,13 @@ def _variables(event: ServerEvent) -> dict[str, str]:
     values = _values(event)
     seconds = values.get("seconds")
     if isinstance(seconds, float):
-        values["duration"] = format_duration(seconds)
+        values["duration"] = f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)
     match event:
         case Ready(found=True):  # nothing is known of its start
             values["duration"] = ""
         case Woken(cause=cause) | Stopping(cause=cause) | Stopped(cause=cause):
             values["cause"] = _cause_words(cause)
-        case Failed(retry_in=float() as retry_in):
+        case Failed(retry_in=float() as retry_in) if retry_in > 0:
             values["retry"] = format_duration(retry_in)
         case Refused(reason=reason, detail=detail):
             values["detail"] = detail or reason
