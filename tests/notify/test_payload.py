@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +91,16 @@ def test_the_words_of_an_event(event: ServerEvent, text: str) -> None:
 
 def test_every_event_has_words() -> None:
     assert {event.event for event, _ in SAID} == DEFAULT_TEXTS.keys() == VARIABLES.keys() == {*EVENTS, "test"}
+
+
+def test_every_event_is_on_the_page() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "notify.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for event in EVENTS.values():
+        [row] = [row for row in rows if row.startswith(f"| `{event.event}` | ") and "{" not in row]
+        own = {name for name in event.__struct_fields__ if name not in ("server", "at", "client")}
+        assert [name for name in own if f"`{name}`" not in row] == [], row
+        assert any(f"`{event.event}`" in row for row in rows if "{" in row)
 
 
 def test_a_text_of_the_operators() -> None:
