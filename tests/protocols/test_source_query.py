@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import struct
-import time
 
 import pytest
 from hypothesis import given
@@ -13,13 +12,10 @@ from protocols.udp_captures import CLIENT, KEY, NOW, PROXIED, questions
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.datagrams import NextRequest
+from zeroscale.protocols.source_parts import LARGEST_PACKET, SINGLE, SPLIT
 from zeroscale.protocols.source_query import (
-    LARGEST_ANSWER,
-    LARGEST_PACKET,
     LONGEST_NAME,
     MOST_CHALLENGES,
-    SINGLE,
-    SPLIT,
     InfoReceived,
     PlayersReceived,
     Question,
@@ -205,39 +201,6 @@ def test_the_headers_of_split_answers_are_those_of_the_game() -> None:
     assert header(OLD)[:10] == SPLIT + b"\x01\0\0\0\x0a\x01"
 
 
-def test_a_split_answer_without_its_inner_header() -> None:
-    query = SourceQuery(Question.players)
-    parts = [TWO_PLAYERS[:10], TWO_PLAYERS[10:]]
-    datagrams = [SPLIT + struct.pack("<IBBH", 7, 2, number, 10) + part for number, part in enumerate(parts)]
-    assert [query.receive(each) for each in datagrams] == [None, PlayersReceived(parse_players(TWO_PLAYERS))]
-
-
-def test_another_answer_takes_the_place_of_an_incomplete_one() -> None:
-    query = SourceQuery(Question.rules)
-    first = [SPLIT + struct.pack("<IBBH", 1, 2, number, 99) + b"x" * 20 for number in range(2)]
-    second = [
-        SPLIT + struct.pack("<IBBH", 2, 2, number, 99) + part
-        for number, part in enumerate((SINGLE + RULES[:5], RULES[5:]))
-    ]
-    assert [query.receive(each) for each in (first[0], second[0], second[1])] == [None, None, RulesReceived(RULES)]
-
-
-def test_compressed_answers_are_refused() -> None:
-    with pytest.raises(ProtocolError, match="compressed"):
-        SourceQuery(Question.rules).receive(SPLIT + struct.pack("<IBBHII", 1 << 31, 2, 0, 1248, 100, 0) + b"BZh9")
-
-
-def test_split_answers_are_bounded() -> None:
-    for size in (1, 1200, 60000):
-        query = SourceQuery(Question.rules)
-        kept = 0
-        with pytest.raises(ProtocolError, match="more than"):
-            for number in range(255):
-                kept += size
-                query.receive(SPLIT + struct.pack("<IBBH", 1, 255, number, size) + b"\x00" * size)
-        assert kept <= LARGEST_ANSWER + size
-
-
 def test_a_server_that_only_sends_challenges() -> None:
     query = SourceQuery(Question.info)
     for _ in range(MOST_CHALLENGES):
@@ -304,14 +267,3 @@ def test_any_datagrams_raise_nothing_else(datagrams: list[bytes], question: Ques
             query.receive(datagram)
         except ProtocolError:
             continue
-
-
-def test_a_flood_of_parts_takes_little_time() -> None:
-    query = SourceQuery(Question.rules)
-    begin = time.process_time()
-    for number in range(2000):
-        try:
-            query.receive(SPLIT + struct.pack("<IBBH", 1, 255, number % 255, number) + bytes(900))
-        except ProtocolError:
-            continue
-    assert time.process_time() - begin < 2

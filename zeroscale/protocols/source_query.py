@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 
@@ -17,9 +16,8 @@ from msgspec import Struct
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.datagrams import NO_ANSWER, Answer, Challenges, DatagramReader, NextRequest, cut_text
+from zeroscale.protocols.source_parts import SINGLE, SplitAnswer, SplitForm, form_of, split
 
-SINGLE = b"\xff\xff\xff\xff"
-SPLIT = b"\xfe\xff\xff\xff"
 INFO_TEXT = b"Source Engine Query\x00"
 
 GET_CHALLENGE, PING = 0x57, 0x69
@@ -34,18 +32,6 @@ CHALLENGE_SIZE = 4
 MOST_CHALLENGES = 5
 """Challenges in a row that a question is repeated for; python-a2s allows as many."""
 
-LARGEST_PACKET = 1400
-"""Bytes of a datagram of ours; Steam's limit."""
-
-PART = 1248
-"""Bytes of a part of a split answer, as Source servers send."""
-
-LARGEST_ANSWER = 1 << 16
-"""Bytes of a whole answer: the longest lists of rules have some ten thousand."""
-
-MOST_PARTS = 64
-"""Datagrams of a split answer: the bytes above, in parts of 1024."""
-
 LONGEST_NAME = 127
 """Bytes of our text in the name: Steam's own limit for a server's name is 64, lists show about as many."""
 
@@ -53,11 +39,6 @@ RUST = 252490
 """The application whose players are counted in its keywords, as `cp12`: the field has 8 bits."""
 
 THE_SHIP = 2400
-WITHOUT_SIZE = (215, 240, 17550, 17700)
-"""Applications whose split answers have no size field, if their protocol is 7."""
-
-GOLDSRC_PROTOCOL, OLD_PROTOCOL = 48, 7
-
 EDF_PORT, EDF_STEAM_ID, EDF_SPECTATOR, EDF_KEYWORDS, EDF_GAME_ID = 0x80, 0x10, 0x40, 0x20, 0x01
 
 _APP_ID = struct.Struct("<H")
@@ -186,7 +167,7 @@ class SourceQuery:
     def __init__(self, question: Question) -> None:
         self._question = question
         self._challenges = 0
-        self._parts = _Parts()
+        self._parts = SplitAnswer()
         #: The datagram to send.
         self.request = _encode_question(question, b"" if question is Question.info else NO_CHALLENGE)
 
@@ -328,93 +309,20 @@ def _sleeping_answer(kind: int, sleeping: SleepingSource) -> tuple[bytes, ...]:
         info, places = _read_info(sleeping.info)
     except ProtocolError:  # there was none yet
         if kind == Question.rules:
-            return _split(sleeping.rules or NO_RULES, None)
+            return split(sleeping.rules or NO_RULES, SplitForm.source)
         return (SINGLE + _plain_info(name),)
+    form = form_of(info.protocol, info.app_id)
     if kind == Question.rules:
-        return _split(sleeping.rules or NO_RULES, info)
+        return split(sleeping.rules or NO_RULES, form)
     raw = bytearray(sleeping.info)
     if info.app_id == RUST:
         raw[places.keywords] = _RUST_PLAYERS.sub(b"cp0", sleeping.info[places.keywords])
     raw[places.players] = raw[places.bots] = 0
     raw[places.name] = name
-    return _split(bytes(raw), info)
+    return split(bytes(raw), form)
 
 
 def _plain_info(name: bytes) -> bytes:
     """Return an answer for a server that has never answered: its kind of game is unknown."""
     no_numbers = _APP_ID.pack(0) + _COUNTS.pack(0, 0, 0)
     return bytes((INFO_REPLY, 17)) + name + b"\x00\x00\x00\x00" + no_numbers + b"dl\x00\x00" + b"\x00\x00"
-
-
-def _split(raw: bytes, info: SourceInfo | None) -> tuple[bytes, ...]:
-    whole = SINGLE + raw
-    if len(whole) <= LARGEST_PACKET:
-        return (whole,)
-    parts = [whole[begin : begin + PART] for begin in range(0, len(whole), PART)]
-    return tuple(_header(info, len(parts), number) + part for number, part in enumerate(parts))
-
-
-_SOURCE = struct.Struct("<4sIBBH")
-_SOURCE_WITHOUT_SIZE = struct.Struct("<4sIBB")
-_GOLDSRC = struct.Struct("<4sIB")
-_HEADERS = (_SOURCE, _GOLDSRC, _SOURCE_WITHOUT_SIZE)
-
-
-def _header(info: SourceInfo | None, total: int, number: int) -> bytes:
-    """Return the header of one part, in the form that clients expect of the game."""
-    if info is not None and info.protocol == GOLDSRC_PROTOCOL and total <= 0x0F:
-        return _GOLDSRC.pack(SPLIT, 1, number << 4 | total)
-    if info is not None and info.protocol == OLD_PROTOCOL and info.app_id in WITHOUT_SIZE:
-        return _SOURCE_WITHOUT_SIZE.pack(SPLIT, 1, total, number)
-    return _SOURCE.pack(SPLIT, 1, total, number, PART)
-
-
-class _Parts:
-    """Puts the datagrams of a split answer together, in whatever order they come.
-
-    The three forms of their headers are told apart by the answer's own beginning, which follows the first one's header.
-    """
-
-    def __init__(self) -> None:
-        self._id = b""
-        self._parts: list[bytes] = []
-
-    def add(self, datagram: bytes) -> bytes | None:
-        """Take a datagram; return the whole answer without `SINGLE`, once it is complete."""
-        if not datagram.startswith(SPLIT) or len(datagram) <= _GOLDSRC.size:
-            raise ProtocolError("a datagram that is no answer to a Source query")
-        if datagram[7] & 0x80:
-            raise ProtocolError("a compressed answer, as of games before 2007")
-        if datagram[4:8] != self._id:
-            self._id = datagram[4:8]
-            self._parts = []
-        if datagram not in self._parts:
-            self._parts.append(datagram)
-        if len(self._parts) > MOST_PARTS or sum(map(len, self._parts)) > LARGEST_ANSWER:
-            self._parts = []
-            raise ProtocolError(f"an answer of more than {LARGEST_ANSWER} bytes or {MOST_PARTS} datagrams")
-        for header in _HEADERS:
-            whole = _joined(header, self._parts)
-            if whole is not None:
-                self._parts = []
-                return whole
-        return None
-
-
-def _joined(header: struct.Struct, parts: Sequence[bytes]) -> bytes | None:
-    """Return the whole answer without `SINGLE`, if the parts are complete with headers of this form."""
-    found: dict[int, bytes] = {}
-    for part in parts:
-        if len(part) <= header.size:
-            return None
-        total, number = (part[8] & 0x0F, part[8] >> 4) if header is _GOLDSRC else (part[8], part[9])
-        if total != len(parts) or number >= total:
-            return None
-        found[number] = part[header.size :]
-    if len(found) < len(parts):
-        return None
-    whole = b"".join(found[number] for number in range(len(parts)))
-    if whole.startswith(SINGLE):
-        return whole[len(SINGLE) :]
-    # some servers leave it out
-    return whole if header is _SOURCE and whole[0] in (INFO_REPLY, PLAYERS_REPLY, RULES_REPLY) else None

@@ -9,12 +9,26 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
 
 from msgspec import Struct
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.bedrock import addresses
+from zeroscale.protocols.bedrock.frames import (
+    ACK,
+    DATAGRAM,
+    IS_ACK,
+    IS_NACK,
+    IS_VALID,
+    NACK,
+    RELIABLE_ORDERED,
+    UNRELIABLE,
+    Fragment,
+    acknowledgement,
+    frame,
+    numbers_in,
+    read_datagram,
+)
 from zeroscale.protocols.bedrock.offline import HEADERS_IPV6, SMALLEST_MTU, Opening
 from zeroscale.protocols.datagrams import DatagramReader
 
@@ -23,23 +37,11 @@ CONNECTION_REQUEST, CONNECTION_ACCEPTED, NEW_INCOMING_CONNECTION = 0x09, 0x10, 0
 DISCONNECT_NOTIFICATION = 0x15
 GAME_MESSAGE = 0xFE
 
-DATAGRAM, ACK, NACK = 0x84, 0xC0, 0xA0
-IS_VALID, IS_ACK, IS_NACK = 0x80, 0x40, 0x20
-
-UNRELIABLE, RELIABLE_ORDERED = 0, 3
-RELIABLE = (2, 3, 4, 6, 7)
-SEQUENCED = (1, 4)
-ORDERED = (1, 3, 4, 7)
-IS_FRAGMENT = 0x10
-
 LARGEST_DATAGRAM = 1500
 """Bytes: RakNet's largest MTU is 1492."""
 
 MOST_MISSING = 64
 """Datagrams that are asked for again at once: a client before it plays has few on the way."""
-
-MOST_RANGES = 64
-"""Ranges read of one acknowledgement; we have a few datagrams on the way."""
 
 MOST_FRAGMENTS = 4096
 """Fragments of a message: a login with the largest appearance has some hundred."""
@@ -69,10 +71,7 @@ MOST_SENDINGS = 6
 LEAVE_AFTER = 2.0
 """Seconds that a client has to acknowledge our last message before the connection ends."""
 
-_TRIAD = struct.Struct("<HB")
-_FRAGMENT = struct.Struct(">IHI")
 _LONG = struct.Struct(">q")
-_SHORT = struct.Struct(">H")
 
 
 class AddressProved(Struct, frozen=True):
@@ -173,12 +172,12 @@ class RakNetConnection:
         if len(datagram) > LARGEST_DATAGRAM or not datagram or not datagram[0] & IS_VALID:
             raise ProtocolError("a datagram that is none of a RakNet connection")
         if datagram[0] & IS_ACK:
-            for number in self._numbers(datagram):
+            for number in numbers_in(datagram):
                 self._unacknowledged.pop(number, None)
             if not self._unacknowledged and self._leave_at < math.inf:
                 self._leave("told")
         elif datagram[0] & IS_NACK:
-            for number in self._numbers(datagram):
+            for number in numbers_in(datagram):
                 if number in self._unacknowledged:
                     self._resend(number, now)
         else:
@@ -238,15 +237,11 @@ class RakNetConnection:
         self._unacknowledged.clear()
         self._fragments.clear()
         if self._proved and reason != "left":
-            self._send_frame(_frame(UNRELIABLE, bytes((DISCONNECT_NOTIFICATION,))))
+            self._send_frame(frame(UNRELIABLE, bytes((DISCONNECT_NOTIFICATION,))))
         self._events.append(ClientLeft(reason))
 
     def _receive_frames(self, datagram: bytes, now: float) -> None:
-        reader = DatagramReader(datagram, "a RakNet datagram", 1)
-        number = _triad(reader)
-        frames = []
-        while len(reader):
-            frames.append(_read_frame(reader))
+        number, frames = read_datagram(datagram)
         whole = [message for message, fragment in frames if fragment is None and message]
         pings = [message for message in whole if message[0] == CONNECTED_PING]
         for message in [*pings[:1], *(message for message in whole if message[0] != CONNECTED_PING)]:
@@ -255,7 +250,7 @@ class RakNetConnection:
         if fragments and not self._proved:
             return  # nothing is kept for an unproved address; without an acknowledgement the client sends it again
         for message, fragment in fragments:
-            if beginning := self._joined(message, *fragment):
+            if beginning := self._joined(message, fragment):
                 self._receive_message(beginning, now)
         self._acknowledge(number)
 
@@ -294,14 +289,15 @@ class RakNetConnection:
 
     def _send_pong(self, ping: bytes, now: float) -> None:
         sent_at = DatagramReader(ping, "a ping", 1).take(8)
-        self._send_frame(_frame(UNRELIABLE, bytes((CONNECTED_PONG,)) + sent_at + _LONG.pack(int(now * 1000))))
+        self._send_frame(frame(UNRELIABLE, bytes((CONNECTED_PONG,)) + sent_at + _LONG.pack(int(now * 1000))))
 
-    def _joined(self, part: bytes, count: int, message: int, index: int) -> bytes:
+    def _joined(self, part: bytes, fragment: Fragment) -> bytes:
         """Keep a fragment; return the beginning of its message as soon as that is complete, else nothing."""
+        count, index = fragment.count, fragment.index
         if index >= count or count > MOST_FRAGMENTS:
             raise ProtocolError(f"fragment {index} of {count}: there are at most {MOST_FRAGMENTS}")
-        if message != self._fragmented:
-            self._fragmented = message
+        if fragment.message != self._fragmented:
+            self._fragmented = fragment.message
             self._fragments = {}
         wanted = min(count, KEPT_FRAGMENTS)
         if index >= wanted or -1 in self._fragments:
@@ -316,18 +312,18 @@ class RakNetConnection:
     def _acknowledge(self, number: int) -> None:
         if self._left:
             return
-        self._datagrams.append(_acknowledgement(ACK, number, number))
+        self._datagrams.append(acknowledgement(ACK, number, number))
         missing = number - self._next_received
         if 0 < missing <= MOST_MISSING:
-            self._datagrams.append(_acknowledgement(NACK, self._next_received, number - 1))
+            self._datagrams.append(acknowledgement(NACK, self._next_received, number - 1))
         self._next_received = max(self._next_received, number + 1)
 
     def _send_reliably(self, message: bytes, now: float) -> None:
         if len(message) > LARGEST_MESSAGE:
             raise ValueError(f"a message of {len(message)} bytes: it has at most {LARGEST_MESSAGE}")
-        frame = _frame(RELIABLE_ORDERED, message, self._next_reliable)
+        encoded = frame(RELIABLE_ORDERED, message, self._next_reliable)
         self._next_reliable += 1
-        self._unacknowledged[self._send_frame(frame)] = _Sent(frame, 1, now + RESEND_AFTER)
+        self._unacknowledged[self._send_frame(encoded)] = _Sent(encoded, 1, now + RESEND_AFTER)
 
     def _resend(self, number: int, now: float) -> None:
         """Send a frame again, in a datagram of a new number."""
@@ -340,59 +336,8 @@ class RakNetConnection:
         again = _Sent(sent.frame, sent.sendings + 1, now + RESEND_AFTER * 2**sent.sendings)
         self._unacknowledged[self._send_frame(sent.frame)] = again
 
-    def _send_frame(self, frame: bytes) -> int:
+    def _send_frame(self, encoded: bytes) -> int:
         number = self._next_sent
         self._next_sent += 1
-        self._datagrams.append(bytes((DATAGRAM,)) + number.to_bytes(3, "little") + frame)
+        self._datagrams.append(bytes((DATAGRAM,)) + number.to_bytes(3, "little") + encoded)
         return number
-
-    @staticmethod
-    def _numbers(datagram: bytes) -> Sequence[int]:
-        """Return the numbers in an acknowledgement; of a range only the first ones, as many as we may have sent."""
-        reader = DatagramReader(datagram, "an acknowledgement", 1)
-        (ranges,) = reader.unpack(_SHORT)
-        numbers: list[int] = []
-        for _ in range(min(ranges, MOST_RANGES)):
-            is_single = reader.byte()
-            first = _triad(reader)
-            last = first if is_single else _triad(reader)
-            numbers += range(first, min(last, first + MOST_MISSING) + 1)
-        return numbers
-
-
-def _triad(reader: DatagramReader) -> int:
-    low, high = reader.unpack(_TRIAD)
-    return int(high << 16 | low)
-
-
-def _read_frame(reader: DatagramReader) -> tuple[bytes, tuple[int, int, int] | None]:
-    """Return a frame's content; for a fragment also the count of fragments, the message's number, and its index."""
-    flags = reader.byte()
-    reliability = flags >> 5
-    (bits,) = reader.unpack(_SHORT)
-    if reliability in RELIABLE:
-        reader.take(3)
-    if reliability in SEQUENCED:
-        reader.take(3)
-    if reliability in ORDERED:
-        reader.take(4)
-    fragment = None
-    if flags & IS_FRAGMENT:
-        count, message, index = reader.unpack(_FRAGMENT)
-        fragment = (count, message, index)
-    return reader.take((bits + 7) // 8), fragment
-
-
-def _frame(reliability: int, message: bytes, number: int = 0) -> bytes:
-    """Encode a frame; a reliable one is ordered, in the channel 0 of the game."""
-    header = bytes((reliability << 5,)) + _SHORT.pack(len(message) * 8)
-    if reliability == RELIABLE_ORDERED:
-        header += number.to_bytes(3, "little") + number.to_bytes(3, "little") + b"\x00"
-    return header + message
-
-
-def _acknowledgement(kind: int, first: int, last: int) -> bytes:
-    start = bytes((kind,)) + b"\x00\x01"
-    if first == last:
-        return start + b"\x01" + first.to_bytes(3, "little")
-    return start + b"\x00" + first.to_bytes(3, "little") + last.to_bytes(3, "little")
