@@ -301,7 +301,7 @@ RULES = [
         never=("twisted", "asyncio"),
     ),
     Rule(
-        ("notify.http_url", "notify.http_response", "notify.signature", "notify.queue", "notify.payload"),
+        ("notify.http_url", "notify.signature", "notify.queue", "notify.payload"),
         (
             "backoff",
             "characters",

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from webhooks import Answer, Receiver
 
 from zeroscale.events import EVENTS, Joined
-from zeroscale.notify.delivery import Delivery, outcome_of
-from zeroscale.notify.http_response import ResponseHead
+from zeroscale.notify.delivery import LONGEST_RETRY_AFTER, Delivery, outcome_of
 from zeroscale.notify.http_url import parse_http_url
 from zeroscale.notify.target import DeliveryOutcome, Target
 from zeroscale.status import ClientInfo
@@ -75,7 +76,33 @@ def test_discord(tmp_path: Path) -> None:
     ],
 )
 def test_which_answers_are_final(status: int, outcome: DeliveryOutcome) -> None:
-    assert outcome_of(ResponseHead(status, {"retry-after": "7"}), 0.0) == outcome
+    assert outcome_of(status, "7", 0.0) == outcome
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("", None),
+        ("0", 0.0),
+        ("2.5", 2.5),
+        ("99999999", LONGEST_RETRY_AFTER),
+        ("9" * 400, LONGEST_RETRY_AFTER),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 9.0),
+        ("Fri, 31 Dec 1999 23:59:40 GMT", 0.0),
+        ("Fri, 31 Dec 2099 23:59:40 GMT", LONGEST_RETRY_AFTER),
+        ("-1", None),
+        ("soon", None),
+        ("nan", None),
+    ],
+)
+def test_when_the_server_wants_the_next_attempt(text: str, seconds: float | None) -> None:
+    assert outcome_of(429, text, 946684790.0).retry_after == seconds
+
+
+@given(st.text())
+def test_any_text_for_a_time(text: str) -> None:
+    seconds = outcome_of(429, text, 0.0).retry_after
+    assert seconds is None or 0 <= seconds <= LONGEST_RETRY_AFTER
 
 
 def test_a_problem_does_not_show_the_url(tmp_path: Path) -> None:

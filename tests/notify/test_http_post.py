@@ -19,7 +19,7 @@ from zeroscale.notify.http_url import HttpUrl, parse_http_url
 
 
 def send(url: str, timeout: float = 20.0, proxy: HttpUrl | None = None) -> int:
-    return post(parse_http_url(url), {"X-Given": "yes"}, b"{}", timeout=timeout, proxy=proxy).status
+    return post(parse_http_url(url), {"X-Given": "yes"}, b"{}", timeout=timeout, proxy=proxy)[0]
 
 
 def test_a_request_as_the_server_sees_it() -> None:
@@ -38,7 +38,18 @@ def test_a_redirect_is_not_followed() -> None:
         assert other.requests.empty()
 
 
-@pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 20", b"what?\r\n\r\n", b"HTTP/1.1 100 x\r\n\r\n" * 1000])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"HTTP/1.1 20",
+        b"what?\r\n\r\n",
+        b"HTTP/1.1 100 x\r\n\r\n" * 1000,
+        b"HTTP/1.1 200 x\r\n" + b"A: b\r\n" * 1000,
+        b"HTTP/1.1 200 " + b"x" * 100_000,
+        b"\x16\x03\x01" * 100_000,
+    ],
+)
 def test_an_answer_that_is_broken(raw: bytes) -> None:
     with Receiver(Answer(raw=raw)) as receiver, pytest.raises((ProtocolError, ConnectionError)):
         send(receiver.url)
@@ -60,27 +71,38 @@ def test_a_server_that_does_not_answer() -> None:
             never.set()
 
 
-def test_the_limit_is_for_the_whole_answer() -> None:
-    """A byte now and then does not extend it."""
+@contextmanager
+def dripping(first: bytes, again: bytes) -> Iterator[int]:
+    """A server that goes on to answer for ever, a little at a time, and never comes to an end."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         stop = threading.Event()
 
         def drip() -> None:
             with listening.accept()[0] as connection:
+                data = first
                 while not stop.wait(0.02):
                     try:
-                        connection.sendall(b"HTTP/1.1 100 x\r\n\r\n")
+                        connection.sendall(data)
                     except OSError:
                         return
+                    data = again
 
         thread = threading.Thread(target=drip)
         thread.start()
-        begin = time.monotonic()
-        with pytest.raises(TimeoutError):
-            send(f"http://127.0.0.1:{listening.getsockname()[1]}/", timeout=0.3)
-        assert time.monotonic() - begin < 5
-        stop.set()
-        thread.join()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.mark.parametrize("again", [b"HTTP/1.1 100 x\r\n\r\n", b"x"])
+def test_the_limit_is_for_the_whole_answer(again: bytes) -> None:
+    """A byte now and then does not extend it."""
+    begin = time.monotonic()
+    with dripping(b"HTTP/1.1 100 x\r\n\r\n", again) as port, pytest.raises(TimeoutError):
+        send(f"http://127.0.0.1:{port}/", timeout=0.3)
+    assert time.monotonic() - begin < 5
 
 
 @pytest.fixture(scope="module")
@@ -161,13 +183,18 @@ def test_tls_through_a_proxy(pair: tuple[Path, Path], monkeypatch: pytest.Monkey
     with Receiver(certificate=pair) as receiver, tunnel() as (proxy, heads):
         assert send(receiver.url, proxy=proxy) == 204
         assert "proxy-authorization" not in receiver.get().headers
-    assert heads[0].startswith(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\n" % receiver.port)
+    assert heads[0].startswith(b"CONNECT 127.0.0.1:%d HTTP/1." % receiver.port)
     assert b"Proxy-Authorization: Basic dXNlcjpwdw==\r\n" in heads[0]
 
 
 def test_a_proxy_that_refuses() -> None:
-    with tunnel(407) as (proxy, _), pytest.raises(OSError, match="the proxy answers 407"):
+    with tunnel(407) as (proxy, _), pytest.raises(OSError, match="407"):
         send("https://127.0.0.1:1/", proxy=proxy)
+
+
+def test_the_limit_is_for_the_answer_of_a_proxy_as_well() -> None:
+    with dripping(b"HTTP/1.1 200 x\r\n", b"A: b\r\n") as port, pytest.raises(TimeoutError):
+        send("https://127.0.0.1:1/", timeout=0.3, proxy=parse_http_url(f"http://127.0.0.1:{port}"))
 
 
 def test_plain_http_through_a_proxy() -> None:

@@ -6,14 +6,13 @@ What an outcome says of a problem has neither the URL nor anything of an answer'
 from __future__ import annotations
 
 import json
-import os
+import re
 import sys
 
 from zeroscale.errors import PluginError, ProtocolError
 from zeroscale.events import ServerEvent
 from zeroscale.notify import payload
 from zeroscale.notify.http_post import post
-from zeroscale.notify.http_response import ResponseHead, retry_after
 from zeroscale.notify.http_url import proxy_for
 from zeroscale.notify.signature import signed_headers, unsigned_headers
 from zeroscale.notify.target import DeliveryOutcome, Target
@@ -23,6 +22,11 @@ from zeroscale.version import VERSION
 
 TEMPORARY = frozenset({408, 425, 429})
 """The statuses from 400 to 499 after which the same request may succeed later (RFC 9110, 15.5.9; 8470; 6585)."""
+
+LONGEST_RETRY_AFTER = 3600.0
+"""Seconds: a server that wants to be left alone for longer is asked again after this time."""
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?", re.ASCII)
 
 EX_TEMPFAIL = 75
 """The exit code of a program that asks for a further attempt (sysexits.h)."""
@@ -72,12 +76,12 @@ class Delivery:
         assert url is not None
         headers = {"Content-Type": "application/json", "User-Agent": f"zeroscale/{VERSION}", **headers}
         try:
-            head = post(url, headers, body, timeout=self._target.timeout, proxy=proxy_for(url, os.environ))
+            answer = post(url, headers, body, timeout=self._target.timeout, proxy=proxy_for(url))
         except OSError as error:
             return DeliveryOutcome(_why(error))
         except (ProtocolError, ValueError) as error:
             return DeliveryOutcome(str(error))
-        return outcome_of(head, now)
+        return outcome_of(*answer, now)
 
     def _run(self, content: bytes, variables: dict[str, str]) -> DeliveryOutcome:
         limit = self._target.timeout
@@ -100,18 +104,34 @@ class Delivery:
         return DeliveryOutcome(how + said, final=ended.code != EX_TEMPFAIL)
 
 
-def outcome_of(head: ResponseHead, now: float) -> DeliveryOutcome:
+def outcome_of(status: int, retry_after: str, now: float) -> DeliveryOutcome:
     """Return what the answer to a request means.
 
+    :param retry_after: its header `Retry-After`, or "".
     :param now: seconds since 1970.
     """
-    status = head.status
     if 200 <= status < 300:
         return DeliveryOutcome()
     if 300 <= status < 400:
         return DeliveryOutcome(f"HTTP {status}: redirects are not followed", final=True)
     final = 400 <= status < 500 and status not in TEMPORARY
-    return DeliveryOutcome(f"HTTP {status}", final=final, retry_after=None if final else retry_after(head, now))
+    return DeliveryOutcome(f"HTTP {status}", final=final, retry_after=None if final else _seconds(retry_after, now))
+
+
+def _seconds(given: str, now: float) -> float | None:
+    """Return after how many seconds a server wants to be asked again; None: it does not say.
+
+    A server may write a date (RFC 9110, 10.2.3), and Discord writes fractions of seconds.
+    """
+    if _SECONDS.fullmatch(given):
+        return min(float(given), LONGEST_RETRY_AFTER)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        seconds = parsedate_to_datetime(given).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 
 def _why(error: OSError) -> str:
@@ -120,4 +140,4 @@ def _why(error: OSError) -> str:
         return f"its certificate cannot be verified: {verification}"
     if isinstance(error, TimeoutError):
         return "it does not answer in time"
-    return error.strerror or str(error)
+    return payload.clean(error.strerror or str(error))
