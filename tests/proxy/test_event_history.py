@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest_twisted
 from harness import client, proxy_config, run, running_reactor, stub_config, until
 from ports import free_ports
 from stub_server import Server as StubServer
+from twisted.internet import task
 from twisted.internet.defer import CancelledError
 
 from zeroscale.config.model import HistoryConfig, LogConfig
@@ -82,8 +85,12 @@ async def stats(proxy: ProxyService) -> HistoryStats:
     return found
 
 
+def thread_names() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
 def history_threads() -> int:
-    return sum(thread.name == "zeroscale-history" for thread in threading.enumerate())
+    return thread_names().count("zeroscale-history")
 
 
 @pytest_twisted.ensureDeferred
@@ -106,6 +113,28 @@ async def test_a_visit_and_a_stop(world: World) -> None:
     assert found.awake > 0
     await world.stop()
     assert history_threads() == 0
+    assert [each.event for each in world.on_disk()] == ["woken", "session", "stopped"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_reactor_goes_on_while_the_end_waits_for_the_disk(world: World) -> None:
+    await world.start()
+    await world.visit()
+    assert world.proxy is not None
+    await entries(world.proxy)  # the file is there
+    with closing(sqlite3.connect(world.server_directory / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def unlock_at_the_end() -> None:
+            if "zeroscale-call" in thread_names() and other.in_transaction:
+                other.rollback()
+
+        timer = task.LoopingCall(unlock_at_the_end)
+        timer.clock = running_reactor()
+        timer.start(0.05)
+        await world.stop()
+        timer.stop()
+        assert not other.in_transaction
     assert [each.event for each in world.on_disk()] == ["woken", "session", "stopped"]
 
 

@@ -20,6 +20,7 @@ from zeroscale.events import ServerEvent
 from zeroscale.history.journal import ServerJournal
 from zeroscale.history.writer import HistoryWriter
 from zeroscale.proxy.managed_server import ManagedServer
+from zeroscale.proxy.thread_call import call_in_thread
 from zeroscale.proxy.usage_sampler import UsageSampler
 from zeroscale.reactor import Reactor
 from zeroscale.system.files import server_directory
@@ -66,14 +67,14 @@ class EventHistory:
             self._write(history)
             del self._histories[name]
 
-    def close(self, names: Sequence[str]) -> None:
+    def close(self, names: Sequence[str]) -> Deferred[None]:
         """Write the rest, also for servers without an event; waits a few seconds for a disk that does not answer.
 
         :param names: the servers.
         """
         for name in names:
             self.close_server(name)
-        self._writer.close()
+        return call_in_thread(self._reactor, self._writer.close)
 
     def entries(self, names: Sequence[str], seconds: float, limit: int) -> Deferred[msgspec.Raw]:
         """Read the latest entries.

@@ -24,6 +24,7 @@ from zeroscale.notify.signature import signature_key
 from zeroscale.notify.target import DeliveryOutcome, Kind, Target
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.spawn import check_program
+from zeroscale.proxy.thread_call import call_in_thread
 from zeroscale.reactor import Reactor
 from zeroscale.reports import NotificationReport
 from zeroscale.system.files import NAME
@@ -57,9 +58,9 @@ class Notifications:
             if (change := _change(before.get(name), self._targets.get(name)))
         ]
 
-    def close(self) -> None:
-        """Deliver what can be delivered soon, and keep the rest for the next start. This blocks for some seconds."""
-        self._notifier.close()
+    def close(self) -> Deferred[None]:
+        """Deliver what can be delivered soon, and keep the rest for the next start; this may take some seconds."""
+        return call_in_thread(self._reactor, self._notifier.close)
 
     def test(self, name: str | None) -> Deferred[Sequence[NotificationReport]]:
         """Send a test, and wait for the outcome.

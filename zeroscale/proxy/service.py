@@ -215,10 +215,13 @@ class ProxyService:
         if self._relaying:
             all_left = all(server.config.on_exit == "leave" for server in self._manager.servers.values())
             await self._relays.stop(0.0 if all_left else DRAIN_TIMEOUT)
+        closing = []
         if self._has_locks and self._first_config.history.enabled:
-            self._event_history().close(list(self._manager.servers))
+            closing.append(self._event_history().close(list(self._manager.servers)))
         if self._notifications is not None:
-            self._notifications.close()
+            closing.append(self._notifications.close())
+        for each in closing:  # both wait at the same time
+            await each
         self._manager.release_locks()
         if self._metrics is not None:
             await self._metrics.stop()
