@@ -41,6 +41,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Share all tests among processes, which often wait; a choice of tests takes less time in this process (0)."""
+    whole = config.args_source is config.ArgsSource.TESTPATHS
+    return min(2 * (os.cpu_count() or 1), 8) if whole and not config.option.collectonly else 0
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name long bytes by their length: some are random, and processes that share the tests must name them alike."""
     return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 40 else None

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import socket
 
 _FIRST, _LAST = 20_000, 32_767
 """Below those that the kernel gives to outgoing connections, one of which could take a port before its server does."""
 
-_numbers = itertools.cycle(random.sample(range(_FIRST, _LAST + 1), _LAST + 1 - _FIRST))
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_own = range(_FIRST + _worker, _LAST + 1, _workers)
+"""Those of this process, where several share the tests: a port may be used long after it was found to be free."""
+
+_numbers = itertools.cycle(random.sample(_own, len(_own)))
 """In an order of this run's own, for several runs on one machine; none comes twice before all have come."""
 
 
