@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from zeroscale.process import oneshot
 from zeroscale.process.oneshot import MOST_OUTPUT, CompletedProgram, run_program
 
 
@@ -66,6 +67,54 @@ async def test_cancelled_it_is_killed_with_all_that_it_started(
         await running
     with opened:
         assert await asyncio.to_thread(opened.read) == b""  # its end: no process is left that could write
+
+
+@pytest.mark.parametrize("capture", [True, False])
+async def test_what_it_leaves_behind_is_killed_and_not_waited_for(tmp_path: Path, capture: bool) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    opening = asyncio.ensure_future(asyncio.to_thread(pipe.open, "rb"))
+    script = f"exec 3> {pipe}; sleep 600 & echo done"
+    done = await asyncio.wait_for(run_program(["sh", "-c", script], capture=capture), 10)
+    assert done == CompletedProgram(0, b"done\n" if capture else b"")
+    with await opening as opened:
+        assert await asyncio.to_thread(opened.read) == b""
+
+
+@pytest.mark.parametrize("exits", [True, False])
+async def test_a_daemon_that_has_escaped_with_its_output_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exits: bool
+) -> None:
+    monkeypatch.setattr(oneshot, "ENDS_WITHIN", 0.05)
+    note, escaped = tmp_path / "pid", tmp_path / "escaped"
+    for each in (note, escaped):
+        os.mkfifo(each)
+    escape = f"setsid sh -c 'echo $$ > {note}; echo > {escaped}; exec sleep 60' &"
+    script = f"{escape} read _ < {escaped}; echo kept; " + ("" if exits else "wait")
+    running = asyncio.ensure_future(run_program(["sh", "-c", script], capture=True))
+    daemon = int(await asyncio.to_thread(note.read_text))
+    try:
+        if exits:
+            assert await asyncio.wait_for(running, 10) == CompletedProgram(0, b"kept\n")
+        else:
+            running.cancel()
+            [ended], _ = await asyncio.wait([running], timeout=10)
+            assert ended.cancelled()
+    finally:
+        os.kill(daemon, signal.SIGKILL)
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_no_descriptor_is_left() -> None:
+    before = descriptors()
+    await run_program(["true"], capture=True)
+    with pytest.raises(FileNotFoundError):
+        await run_program(["no-such-program"], capture=True)
+    await asyncio.sleep(0)  # asyncio closes a pipe in the loop's next turn
+    assert descriptors() <= before
 
 
 async def test_limit_of_processes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
