@@ -10,7 +10,7 @@ from history.times import START, Times
 from zeroscale.events import Cause, CauseKind, Failed, GivenUp
 from zeroscale.history import journal as limits
 from zeroscale.history.database import COLUMNS
-from zeroscale.history.journal import ServerJournal
+from zeroscale.history.journal import LONGEST_DETAIL, ServerJournal
 from zeroscale.history.values import Activity
 from zeroscale.status import ClientInfo
 
@@ -222,6 +222,15 @@ def test_no_addresses() -> None:
     one.journal.record(Failed(server="s", at=START, during="run", reason="", detail=detail))
     one.journal.flush()
     assert not any("203.0.113" in str(row.values) or "2001" in str(row.values) for row in one.journal.take())
+
+
+def test_no_part_of_an_address_is_left_at_the_end_of_a_long_text() -> None:
+    one = server(addresses=False)
+    for length in range(LONGEST_DETAIL - 16, LONGEST_DETAIL + 2):
+        detail = "x" * length + " 203.0.113.7 left"
+        one.journal.record(Failed(server="s", at=START, during="run", reason="", detail=detail))
+    found = one.journal.take()
+    assert len(found) == 18 and not any("203" in str(row.values) for row in found)
 
 
 def test_texts_are_cut() -> None:

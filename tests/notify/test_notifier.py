@@ -16,7 +16,7 @@ from processes import wait_until
 from webhooks import DEADLINE, Answer, Receiver
 
 from zeroscale.errors import ConfigError
-from zeroscale.events import EVENTS, Joined, Ready
+from zeroscale.events import EVENTS, Failed, Joined, Ready, ServerEvent
 from zeroscale.notify.http_url import parse_http_url
 from zeroscale.notify.notifier import Notifier
 from zeroscale.notify.spool import DIRECTORY, Spool
@@ -86,6 +86,36 @@ def test_addresses_are_sent_only_where_that_is_configured(make: Make) -> None:
         notifier.observe(Joined(server="a", at=time.time(), client=ClientInfo("Ada", "203.0.113.7:1"), players=1))
         assert some.get().json["address"] == "203.0.113.7:1"
         assert b"203.0.113.7" not in without.get().body
+
+
+def test_any_text_can_be_written_and_read_again(tmp_path: Path, make: Make) -> None:
+    """A path that is not UTF-8 has surrogates, and the last output of a server may be long."""
+    first = make(target())
+    first.observe(Failed(server="a", at=time.time(), during="start", reason="no /srv/\udcff", detail="x" * 200_000))
+    first.observe(ready("b"))
+    first.close()
+    assert len(files(tmp_path)) == 2
+    with Receiver() as receiver:
+        make(target(receiver.url)).close()
+        assert receiver.get().json["reason"] == "no /srv/?"
+        assert receiver.get().json["server"] == "b"
+
+
+def test_a_fault_of_ours_costs_one_event(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def faulty(event: ServerEvent, *, addresses: bool) -> ServerEvent:
+        if event.server == "a":
+            raise KeyError
+        return event
+
+    monkeypatch.setattr("zeroscale.notify.notifier.sendable", faulty)
+    with Receiver() as receiver:
+        notifier = make(target(receiver.url))
+        notifier.observe(ready("a"))
+        notifier.observe(ready("b"))
+        assert receiver.get().json["server"] == "b"
+    assert "A fault in zeroscale itself: an event is lost" in caplog.text
 
 
 def test_what_waits_is_delivered_by_the_next_run_in_order(tmp_path: Path, make: Make) -> None:

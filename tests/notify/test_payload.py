@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from msgspec import to_builtins
 from zeroscale.errors import ConfigError
 from zeroscale.events import (
     EVENTS,
+    NOBODY,
     Cause,
     CauseKind,
     Failed,
@@ -36,7 +38,7 @@ from zeroscale.notify.payload import (
     as_json,
     as_table,
     as_variables,
-    private,
+    sendable,
     templates,
     words,
 )
@@ -107,7 +109,7 @@ def test_a_text_of_the_operators() -> None:
     own = templates({"joined": "**{player}** is on {server}[ from {address}][, {players} in all] &6x&&y {event}"})
     event = Joined(server="a", at=AT, client=ADA, players=3)
     assert words(event, own) == "**Ada** is on a from 203.0.113.7:51234, 3 in all x&y joined"
-    assert words(private(event), own) == "**Ada** is on a, 3 in all x&y joined"
+    assert words(sendable(event, addresses=False), own) == "**Ada** is on a, 3 in all x&y joined"
 
 
 @pytest.mark.parametrize(("event", "variables"), VARIABLES.items())
@@ -156,9 +158,29 @@ def test_without_addresses_there_are_none_in_texts_either() -> None:
     ]
     for event in events:
         assert "203.0.113" in str(to_builtins(event))
-        assert "203.0.113" not in str(to_builtins(private(event)))
-        assert private(event).event == event.event
-    assert private(Ready(server="192.0.2.1", at=AT, seconds=1.0)).server == "192.0.2.1"
+        assert "203.0.113" not in str(to_builtins(sendable(event, addresses=False)))
+        assert sendable(event, addresses=False).event == event.event
+    assert sendable(Ready(server="192.0.2.1", at=AT, seconds=1.0), addresses=False).server == "192.0.2.1"
+
+
+@pytest.mark.parametrize("addresses", [False, True])
+def test_texts_of_others_are_bounded_and_can_be_encoded(addresses: bool) -> None:
+    bad = "\udcff" + "x" * 100_000
+    client = ClientInfo(bad, bad)
+    for event in (
+        Joined(server="a", at=AT, client=client, players=1),
+        Failed(server="a", at=AT, during="run", reason=bad, detail=bad),
+        Woken(server="a", at=AT, cause=Cause(CauseKind.operator, client=client, operator=bad, detail=bad)),
+    ):
+        encoded = msgspec.json.encode(to_builtins(sendable(event, addresses=addresses)))
+        assert len(encoded) < 10_000
+        assert b"?xx" in encoded
+
+
+def test_no_part_of_an_address_is_left_at_the_end_of_a_long_text() -> None:
+    for length in range(LONGEST_VALUE - 16, LONGEST_VALUE + 2):
+        event = Refused(server="a", at=AT, client=NOBODY, reason="", detail="x" * length + " 203.0.113.7 left")
+        assert "203" not in str(sendable(event, addresses=False))
 
 
 def embed(event: ServerEvent, texts: dict[str, str] | None = None) -> dict[str, Any]:

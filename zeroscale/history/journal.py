@@ -260,7 +260,10 @@ class ServerJournal:
         if cause is not None:
             word, client, operator, detail = cause.kind.value, cause.client, cause.operator, cause.detail
         name, address = client.name[:LONGEST_NAME], self._address(client)
-        detail = detail[:LONGEST_DETAIL] if self._addresses else without_addresses(detail[:LONGEST_DETAIL])
+        if not self._addresses:
+            # The first cut leaves more, since a part of an address at its end could not be recognised.
+            detail = without_addresses(detail[: 5 * LONGEST_DETAIL])
+        detail = detail[:LONGEST_DETAIL]
         return (at, event, word[:LONGEST_NAME], name, address, operator[:LONGEST_NAME], detail, seconds, number)
 
     def _put(self, table: str, values: tuple[object, ...]) -> None:

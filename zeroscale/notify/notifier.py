@@ -20,7 +20,7 @@ from zeroscale.backoff import Backoff
 from zeroscale.errors import StateError
 from zeroscale.events import ServerEvent
 from zeroscale.notify.delivery import Delivery
-from zeroscale.notify.payload import NotificationTest, private
+from zeroscale.notify.payload import NotificationTest, sendable
 from zeroscale.notify.queue import MOST_WAITING, Waiting
 from zeroscale.notify.sender import Sender
 from zeroscale.notify.spool import Spool
@@ -137,14 +137,19 @@ class Notifier:
 
     def _distribute(self) -> None:
         while (event := self._events.get()) is not None:
-            without_addresses = private(event)
-            with self._changed:
-                wanting = [each for each in self._senders.values() if each.target.wants(event.server, event.event)]
-                for sender in wanting:
-                    sent = event if sender.target.addresses else without_addresses
-                    sender.add(Waiting(os.urandom(16).hex(), sent))
-                if wanting:
-                    self._start()
+            try:
+                self._add(event)
+            except Exception:  # a fault of ours must not stop all later notifications
+                logger.exception("A fault in zeroscale itself: an event is lost")
+
+    def _add(self, event: ServerEvent) -> None:
+        sent = {addresses: sendable(event, addresses=addresses) for addresses in (False, True)}
+        with self._changed:
+            wanting = [each for each in self._senders.values() if each.target.wants(event.server, event.event)]
+            for sender in wanting:
+                sender.add(Waiting(os.urandom(16).hex(), sent[sender.target.addresses]))
+            if wanting:
+                self._start()
 
     # The thread that writes
 

@@ -86,10 +86,13 @@ def templates(texts: Mapping[str, str]) -> Mapping[str, Template]:
     }
 
 
-def private(event: ServerEvent) -> ServerEvent:
-    """Return an event without addresses, neither its own ones nor those in its texts."""
+def sendable(event: ServerEvent, *, addresses: bool) -> ServerEvent:
+    """Return an event with texts of bounded length that UTF-8 can encode.
+
+    :param addresses: whether it keeps addresses: its own ones, and those in its texts.
+    """
     names = [name for name in event.__struct_fields__ if name != "server"]  # which the operator has chosen
-    return replace(event, **{name: _private(getattr(event, name)) for name in names})
+    return replace(event, **{name: _sendable(getattr(event, name), addresses) for name in names})
 
 
 def words(event: ServerEvent, texts: Mapping[str, Template], escape: Callable[[str], str] = str) -> str:
@@ -146,15 +149,26 @@ def escape_markup(text: str) -> str:
     return _MARKUP.sub(r"\\\g<0>", text)
 
 
-def _private(value: object) -> object:
+def _sendable(value: object, addresses: bool) -> object:
     match value:
         case ClientInfo():
-            return replace(value, address="", limit_key=None)
+            client = replace(value, name=_encodable(value.name), address=_encodable(value.address))
+            return client if addresses else replace(client, address="", limit_key=None)
         case Cause():
-            return replace(value, client=_private(value.client), detail=without_addresses(value.detail))
+            return replace(
+                value,
+                client=_sendable(value.client, addresses),
+                operator=_encodable(value.operator),
+                detail=_sendable(value.detail, addresses),
+            )
         case str():
-            return without_addresses(value)
+            # The first cut leaves more, since a part of an address at its end could not be recognised.
+            return _encodable(value if addresses else without_addresses(value[: 5 * LONGEST_VALUE]))
     return value
+
+
+def _encodable(text: str) -> str:
+    return text[:LONGEST_VALUE].encode("utf-8", "replace").decode()
 
 
 def _values(event: ServerEvent) -> dict[str, object]:
