@@ -20,6 +20,8 @@ from zeroscale.history import database
 from zeroscale.history.database import VERSION, open_to_read
 from zeroscale.history.values import FILE, Row
 
+HOUR = 3600.0
+
 
 def events(path: Path, table: str = "entries", column: str = "event") -> list[object]:
     """Return a column of a table, in the order of time."""
@@ -217,12 +219,53 @@ def test_old_rows_are_deleted_once_a_day(path: Path) -> None:
     times = Times()
     file = times.file(path.parent, keep=10 * DAY)
     file.write([entry(START - 11 * DAY, "old"), entry(START - 9 * DAY, "kept"), entry(START, "new")])
-    file = times.file(path.parent, keep=10 * DAY)
+    times.advance(HOUR)
     file.write([entry(START, "newer")])
-    assert events(path) == ["kept", "new", "newer"], "at the first writing"
+    assert events(path) == ["kept", "new", "newer"], "after an hour"
     times.advance(2 * DAY)
     file.write([entry(START + 2 * DAY, "newest")])
     assert events(path) == ["new", "newer", "newest"]
+
+
+@pytest.mark.parametrize("begin", [0.0, HOUR, 5 * HOUR])
+def test_a_clock_that_is_set_deletes_nothing_before_it_runs_evenly(path: Path, begin: float) -> None:
+    times = Times()
+    file = times.file(path.parent, keep=10 * DAY)
+    file.write([entry(START - 9 * DAY, "kept")])
+    times.advance(begin)
+    times.jumped = 365 * DAY
+    for _ in range(50):
+        file.write([entry(times.wall(), "wrong")])
+        times.advance(60.0)
+    times.jumped = 0.0
+    file.write([entry(times.wall(), "right")])
+    times.advance(2 * HOUR)
+    file.write([entry(times.wall(), "right")])
+    assert events(path) == ["kept", "right", "right", *["wrong"] * 50]
+
+
+def test_a_start_with_a_wrong_clock_deletes_nothing(path: Path) -> None:
+    times = Times()
+    times.file(path.parent, keep=10 * DAY).write([entry(START, "kept")])
+    times.jumped = 365 * DAY
+    file = times.file(path.parent, keep=10 * DAY)
+    file.write([entry(times.wall(), "wrong")])
+    times.jumped = 0.0
+    times.advance(2 * HOUR)
+    file.write([entry(times.wall(), "right")])
+    assert events(path) == ["kept", "right", "wrong"]
+
+
+def test_a_clock_that_is_set_back_does_not_put_off_the_next_look(path: Path) -> None:
+    times = Times()
+    times.jumped = 365 * DAY
+    file = times.file(path.parent, keep=10 * DAY)
+    file.write([entry(START - 9 * DAY, "old")])
+    times.jumped = 0.0
+    for _ in range(3):
+        times.advance(2 * DAY)
+        file.write([entry(times.wall(), "new")])
+    assert events(path) == ["new"] * 3
 
 
 def test_the_oldest_rows_are_deleted_when_the_file_is_too_large(path: Path) -> None:

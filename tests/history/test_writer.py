@@ -98,6 +98,45 @@ def test_a_disk_that_does_not_answer_does_not_prevent_the_end(
     blocked.set()
 
 
+def test_a_slow_disk_is_waited_for_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(limits, "LONGEST_CLOSE", 1.0)
+    write = HistoryFile.write
+
+    def slow(file: HistoryFile, rows: Sequence[Row]) -> None:
+        time.sleep(0.1)
+        write(file, rows)
+
+    monkeypatch.setattr(HistoryFile, "write", slow)
+    writer = HistoryWriter(1e9, 10**8)
+    for number in range(12):
+        writer.write(tmp_path / str(number), [entry(START)])
+    writer.close()
+    assert not caplog.records
+    assert len(names(tmp_path / "11")) == 1
+
+
+def test_a_fault_of_ours_costs_one_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write = HistoryFile.write
+
+    def faulty(file: HistoryFile, rows: Sequence[Row]) -> None:
+        if file.path.parent.name == "one":
+            raise KeyError
+        write(file, rows)
+
+    monkeypatch.setattr(HistoryFile, "write", faulty)
+    writer = HistoryWriter(1e9, 10**8)
+    writer.write(tmp_path / "one", [entry(START)])
+    writer.write(tmp_path / "two", [entry(START)])
+    assert run_in(writer).wait(DEADLINE)
+    assert len(names(tmp_path / "two")) == 1
+    assert "A fault in zeroscale itself" in caplog.text
+    writer.close()
+
+
 def test_no_thread_can_be_started(
     writer: HistoryWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

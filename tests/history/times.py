@@ -37,7 +37,7 @@ class Times:
         return ServerJournal(self.monotonic, self.wall, self.monotonic(), addresses=addresses)
 
     def file(self, directory: Path, *, keep: float = 400 * DAY, max_size: int = 10**8) -> HistoryFile:
-        return HistoryFile(directory, keep, max_size, self.wall)
+        return HistoryFile(directory, keep, max_size, self.wall, self.monotonic)
 
 
 def entry(at: float, event: str = "stopped", *, name: str = "", detail: str = "", key: int = 0) -> Row:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import sqlite3
 import stat
@@ -44,6 +45,13 @@ PRUNE_INTERVAL = 86400.0
 PRUNE_ROWS = 20_000
 """Seconds, or rows, after which old rows are looked for again; 20 000 rows are about 3 MB."""
 
+TRUSTED_AFTER = 3600.0
+"""Seconds for which the machine's clock must have run evenly before rows are deleted for their age: a clock that is
+wrong by years, as after a start without a battery, would delete all of them."""
+
+EVEN = 60.0
+"""Seconds by which a clock may differ from even running: time servers correct it, and a batch takes some time."""
+
 PRUNED_SHARE = 0.1
 """Share of the rows that is deleted, oldest first, until the file is small enough."""
 
@@ -62,20 +70,32 @@ class HistoryFile:
     :param keep: seconds for which rows are kept.
     :param max_size: bytes that the file may have.
     :param clock: returns the seconds since 1970.
+    :param monotonic: returns the seconds of a clock that nobody sets.
     :ivar lost: how many rows could not be written.
     """
 
-    def __init__(self, directory: Path, keep: float, max_size: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        keep: float,
+        max_size: int,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.path = directory / FILE
         self.lost = 0
         self._keep = keep
         self._max_size = max_size
         self._clock = clock
+        self._monotonic = monotonic
+        self._offset = self._clock() - self._monotonic()
+        self._even_since = self._monotonic()
         self._ids: dict[tuple[str, int], int] = {}
         self._checked = False
         self._newer = False
         self._reported: set[str] = set()
-        self._pruned_at = 0.0
+        self._prune_at = -math.inf
+        self._delete_old_at = -math.inf
         self._rows_since = 0
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -113,8 +133,7 @@ class HistoryFile:
             connection.execute("COMMIT")
             self._ids = ids
             self._rows_since += len(rows)
-            if self._rows_since >= PRUNE_ROWS or self._clock() - self._pruned_at >= PRUNE_INTERVAL:
-                self._prune(connection)
+            self._prune(connection)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -166,10 +185,19 @@ class HistoryFile:
         logger.warning("%s is damaged (%s): a new history is begun; it is now %s", self.path, reason, aside.name)
 
     def _prune(self, connection: sqlite3.Connection) -> None:
-        now = self._clock()
-        self._pruned_at, self._rows_since = now, 0
-        for table in COLUMNS:
-            connection.execute(f"DELETE FROM {table} WHERE at < ?", (now - self._keep,))
+        """Delete the rows that are too old or too many, if it is time to look for them."""
+        now = self._monotonic()
+        offset = self._clock() - now
+        if abs(offset - self._offset) > EVEN:  # the clock was set, or the machine was suspended
+            self._offset, self._even_since = offset, now
+        by_age = now >= max(self._delete_old_at, self._even_since + TRUSTED_AFTER)
+        if not by_age and now < self._prune_at and self._rows_since < PRUNE_ROWS:
+            return
+        self._prune_at, self._rows_since = now + PRUNE_INTERVAL, 0
+        if by_age:
+            self._delete_old_at = now + PRUNE_INTERVAL
+            for table in COLUMNS:
+                connection.execute(f"DELETE FROM {table} WHERE at < ?", (self._clock() - self._keep,))
         while _used_bytes(connection) > self._max_size and _delete_oldest(connection):
             pass
         connection.executescript("PRAGMA incremental_vacuum")  # `execute` would free one page only

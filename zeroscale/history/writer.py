@@ -26,7 +26,7 @@ PACE = 1.0
 """Seconds between two transactions, so that a burst of events does not make the disk busy."""
 
 LONGEST_CLOSE = 5.0
-"""Seconds that the end of zeroscale waits for a disk that does not answer."""
+"""Seconds that the end of zeroscale waits for a disk that does not answer; one that is slow is waited for."""
 
 NO_SQLITE = "No history is kept: this Python has no sqlite3 (%s)"
 
@@ -49,6 +49,7 @@ class HistoryWriter:
         self._thread: threading.Thread | None = None
         self._closing = False
         self._lost = 0
+        self._written = 0
         self._reported: set[str] = set()
         self._files: dict[Path, HistoryFile] = {}
 
@@ -78,15 +79,20 @@ class HistoryWriter:
         return True
 
     def close(self) -> None:
-        """Write what is queued, and end the thread; this waits up to `LONGEST_CLOSE`."""
+        """Write what is queued, and end the thread; this waits until nothing is written for `LONGEST_CLOSE`."""
         with self._changed:
             thread, self._thread = self._thread, None
             self._closing = True
             self._changed.notify_all()
-        if thread is not None:
-            thread.join(LONGEST_CLOSE)
-            if thread.is_alive():
+        if thread is None:
+            return
+        written = -1
+        while thread.is_alive():
+            if self._written == written:
                 logger.error("The last entries of the history may be lost: the disk does not answer")
+                return
+            written = self._written
+            thread.join(LONGEST_CLOSE)
 
     def _start(self) -> None:
         if self._thread is not None or self._closing:
@@ -139,4 +145,8 @@ class HistoryWriter:
             file = self._files.get(directory)
             if file is None:
                 file = self._files[directory] = HistoryFile(directory, self._keep, self._max_size)
-            file.write(rows)
+            try:
+                file.write(rows)
+            except Exception:  # a fault of ours must not stop all later entries, and answers
+                logger.exception("A fault in zeroscale itself: %d entries of %s are lost", len(rows), file.path)
+            self._written += 1
