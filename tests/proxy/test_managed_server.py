@@ -210,6 +210,19 @@ async def test_the_operator_plans_a_stop_and_cancels_it(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_server_that_is_not_configured_any_more_is_not_restarted_until_it_is_again(world: World) -> None:
+    server = await world.start(restart="0 5 * * *")
+    await server.wake()
+    session = await server.lifecycle.admit()
+    assert [each.kind for each in server.report().planned_stops] == ["restart"]
+    server.retire()
+    assert server.report().planned_stops == ()
+    assert server.reinstate()
+    assert [each.kind for each in server.report().planned_stops] == ["restart"]
+    session.end()
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_planned_stop_survives_a_restart_of_zeroscale(world: World) -> None:
     server = await world.start()
     server.plan_stop(after=600.0, operator="max")

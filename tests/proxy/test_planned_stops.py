@@ -465,6 +465,82 @@ def test_an_operators_stop_also_stops_a_server_that_starts_or_is_paused() -> Non
     assert (harness.status(), harness.said) == (Status.stopping, [])
 
 
+def test_of_a_stop_and_a_restart_at_the_same_time_the_stop_counts() -> None:
+    harness = Harness(restart="0 5 * * *")
+    harness.plan(AT_FIVE)
+    harness.pass_time(AT_FIVE)
+    harness.plugin.exit()
+    assert (harness.causes, harness.status()) == ([OPERATOR], Status.stopped)
+
+
+def test_a_stop_that_comes_while_the_server_restarts_keeps_it_down() -> None:
+    harness = Harness(restart="0 5 * * *")
+    harness.join()
+    harness.plan(AT_FIVE + 5.0)
+    harness.pass_time(AT_FIVE + 1.0)
+    assert harness.status() is Status.stopping
+    harness.pass_time(4.0)
+    harness.plugin.exit()
+    assert harness.status() is Status.stopped
+    assert harness.stops.all == []
+
+
+def test_one_who_leaves_at_a_restart_does_not_bring_a_later_stop_forward() -> None:
+    harness = Harness()
+    session = harness.join()
+    harness.plan(600.0)
+    harness.pass_time(1.0)
+    assert harness.said == [(0.0, "stop in 600")]
+    harness.lifecycle.restart(Cause(CauseKind.restart))
+    session.end()
+    harness.plugin.exit()
+    harness.become_ready()
+    harness.join().end()
+    assert (harness.status(), harness.times) == (Status.running, [START + 600.0])
+
+
+def test_players_are_not_warned_while_the_server_stops_anyway() -> None:
+    harness = Harness()
+    harness.join()
+    harness.plan(100.0)
+    harness.pass_time(10.0)
+    harness.said.clear()
+    harness.lifecycle.restart(OPERATOR)
+    harness.pass_time(40.0)
+    assert (harness.status(), harness.said) == (Status.stopping, [])
+
+
+def test_a_stop_that_is_due_when_the_server_becomes_ready_is_not_lost() -> None:
+    harness = Harness(running=False)
+    harness.lifecycle.wake(OPERATOR)
+    harness.plan(2.0)
+    harness.skew = 2.5  # the reactor is late
+    harness.become_ready()
+    harness.pass_time(1.0)
+    assert harness.causes == [OPERATOR]
+
+
+def test_one_whose_time_is_over_is_not_planned_any_more() -> None:
+    harness = Harness(running=False)
+    harness.plan(600.0)
+    harness.pass_time(599.0)
+    assert len(harness.stops.all) == 1
+    harness.pass_time(1.0)
+    assert harness.stops.all == []
+    assert harness.stops.planned(CauseKind.operator) is None
+    assert not harness.stops.cancel(CauseKind.operator)
+
+
+def test_the_log_names_a_stop_that_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    harness = Harness()
+    harness.plan(600.0)
+    harness.skew = 3600.0
+    harness.pass_time(60.0)
+    [line] = [line for line in caplog.messages if "left out" in line]
+    assert line == "test: stop left out, which was due 50 min ago: stopped by operator max"
+
+
 def test_one_that_is_over_before_the_server_wakes_is_left_out() -> None:
     harness = Harness(running=False)
     harness.plan(600.0)

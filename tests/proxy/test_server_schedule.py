@@ -525,6 +525,15 @@ def test_warnings_end_with_the_time_that_they_are_for() -> None:
     assert (world.status(), world.warnings()) == (Status.running, ["600 s"])
 
 
+def test_a_schedule_that_ends_takes_back_a_stop_at_once() -> None:
+    world = World("2026-11-30 00:55", keep_asleep=NIGHT, keep_asleep_at_once=True).started()
+    world.join()
+    world.until("2026-11-30 00:57")
+    assert len(world.planner.planned) == 1
+    world.schedule.stop()
+    assert world.planner.planned == []
+
+
 def test_a_reload_takes_back_a_stop_at_once() -> None:
     world = World("2026-11-30 00:30", keep_asleep=NIGHT, keep_asleep_at_once=True).started()
     world.join()

@@ -83,6 +83,15 @@ def test_a_restart_can_be_configured_and_removed_while_the_server_runs(tmp_path:
     assert harness.status() is Status.running
 
 
+def test_a_retired_server_is_not_restarted_but_its_operator_may_stop_it(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, restart="0 5 * * *")
+    harness.planner.plan_after(60.0, "max")
+    harness.planner.retire()
+    assert harness.times == [START + 60.0]
+    harness.planner.configure(harness.config)
+    assert harness.times == [START + 60.0, START + 3600.0]
+
+
 def test_players_are_warned_on_the_console(tmp_path: Path) -> None:
     harness = Harness(tmp_path, stop_warnings=(60.0,))
     harness.join()

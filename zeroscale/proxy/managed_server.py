@@ -178,13 +178,16 @@ class ManagedServer:
         """See `ServerLifecycle.retire`."""
         if self._schedule is not None:
             self._schedule.stop()
+        self.stop_planner.retire()
         return self.lifecycle.retire()
 
     def reinstate(self) -> bool:
         """See `ServerLifecycle.reinstate`."""
         is_back = self.lifecycle.reinstate()
-        if is_back and self._schedule is not None:
-            self._schedule.start()
+        if is_back:
+            self.stop_planner.configure(self.config)
+            if self._schedule is not None:
+                self._schedule.start()
         return is_back
 
     def close(self) -> Deferred[None]:

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from zeroscale.errors import ZeroscaleError
-from zeroscale.event_text import format_duration
+from zeroscale.event_text import cause_text, format_duration
 from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.schedule.countdown import Countdown
@@ -30,7 +30,10 @@ LOOK_EVERY = 60.0
 LATEST = 60.0
 """Seconds: a stop that is later than this, as the machine has slept, is left out."""
 
-CAN_STOP = (Status.starting, Status.running, Status.paused)
+UP = (Status.starting, Status.running, Status.paused)
+
+CAN_STOP = (*UP, Status.stopping)
+"""A stop whose time comes while the server stops, as for a restart, keeps it from being started again."""
 
 
 class PlannedStop(Struct, frozen=True):
@@ -119,11 +122,12 @@ class PlannedStops:
     @property
     def all(self) -> Sequence[PlannedStop]:
         """All stops that are planned, in their order; restarts are planned only while the server runs."""
-        return sorted(self._plans.values(), key=lambda plan: plan.at)
+        return sorted((plan for plan in self._plans.values() if not self._is_missed(plan)), key=lambda plan: plan.at)
 
     def planned(self, kind: CauseKind) -> PlannedStop | None:
         """Return the stop of a kind that is planned."""
-        return self._plans.get(kind)
+        stop = self._plans.get(kind)
+        return None if stop is None or self._is_missed(stop) else stop
 
     def plan(self, stop: PlannedStop) -> None:
         """Plan a stop, in place of another one of its kind. Players are warned at once if a warning's time is over."""
@@ -139,7 +143,7 @@ class PlannedStops:
 
         :param reason: why, for players who wait for the server.
         """
-        if cause.kind not in self._plans and self._can_stop(restart=False):
+        if cause.kind not in self._plans and self._status in UP and not self._closed:
             stop = PlannedStop(self._now() + max(self._options.before, default=0.0), cause, reason)
             self.plan(stop)
             self._run(self._stop_if_empty(stop))
@@ -149,9 +153,10 @@ class PlannedStops:
 
         :returns: whether there was one.
         """
-        stop = self._plans.pop(kind, None)
+        stop = self.planned(kind)
         if stop is None:
             return False
+        del self._plans[kind]
         if stop.restart:
             self._no_restart_before = stop.at
             self._plan_restart(stop.at)
@@ -178,14 +183,21 @@ class PlannedStops:
     def _view_changed(self, view: ServerSnapshot) -> None:
         if view.status is self._status:
             return
+        could_stop = self._can_stop(restart=False)
         self._status = view.status
-        self._leave_out_missed(0.0)  # nothing was looked at while it did not run
+        if view.status is not Status.running:
+            self._warned = False
+        self._leave_out_missed(LATEST if could_stop else 0.0)  # nothing was looked at while it did not run
         self._plan_restart(self._now())
         self._update()
         self._changed()
 
     def _can_stop(self, *, restart: bool) -> bool:
         return not self._closed and (self._status is Status.running if restart else self._status in CAN_STOP)
+
+    def _is_missed(self, plan: PlannedStop) -> bool:
+        """Return whether the time of a stop has come and nothing carries it out, as the server does not run."""
+        return plan.at <= self._now() and not self._can_stop(restart=plan.restart)
 
     def _plan_restart(self, after: float) -> None:
         after = max(after, self._no_restart_before)
@@ -200,7 +212,9 @@ class PlannedStops:
         missed = [plan for plan in self._plans.values() if now - plan.at > latest]
         for plan in missed:
             del self._plans[plan.cause.kind]
-            self._log.info("a planned stop was missed, and is left out")
+            what = "restart" if plan.restart else "stop"
+            overdue = format_duration(now - plan.at)
+            self._log.info("%s left out, which was due %s ago: %s", what, overdue, cause_text(plan.cause, stop=True))
         if any(plan.restart for plan in missed):
             self._plan_restart(now)
         if missed:
@@ -215,7 +229,7 @@ class PlannedStops:
             self._timer.cancel()
         self._timer = None
         possible = [plan for plan in self._plans.values() if self._can_stop(restart=plan.restart)]
-        first = min(possible, key=lambda plan: plan.at, default=None)
+        first = min(possible, key=lambda plan: (plan.at, plan.restart), default=None)
         now = self._now()
         if first != self._next:
             self._next = first
@@ -235,7 +249,7 @@ class PlannedStops:
                 self._carry_out(stop)
                 return
             self._countdown, seconds = self._countdown.advance(now)
-            if seconds is not None:
+            if seconds is not None and self._status in UP:
                 self._run(self._warn_players(stop, seconds))
         self._update()
 
@@ -265,10 +279,9 @@ class PlannedStops:
 
     def _sessions_changed(self) -> None:
         """Stop at once if all players who were warned have left."""
-        if not self._warned or self._next is None or self._next.on_time:
-            return
-        if self._lifecycle.view.players == 0:
-            self._run(self._stop_if_empty(self._next))
+        stop = self._next
+        if self._warned and stop is not None and not stop.on_time and self._lifecycle.view.players == 0:
+            self._run(self._stop_if_empty(stop))
 
     async def _stop_if_empty(self, stop: PlannedStop) -> None:
         if self._is_asking:  # connections that come and go do not make it ask more
@@ -278,7 +291,7 @@ class PlannedStops:
             has_players = await self._has_players()
         finally:
             self._is_asking = False
-        if not has_players and stop is self._next:
+        if not has_players and stop is self._next and self._status in UP:
             self._carry_out(stop)
 
     async def _has_players(self) -> bool:

@@ -125,8 +125,9 @@ class ServerSchedule:
 
     def stop(self) -> None:
         """End: the server is not started or stopped any more; `start` begins again."""
-        self._is_active = False
+        self._is_active = self._stop_is_planned = False
         self._cancel()
+        self._stops.cancel_scheduled()
 
     def look(self) -> None:
         """Look in the reactor's next turn: something has changed that may have kept the schedule from its aim."""

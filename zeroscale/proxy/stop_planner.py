@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
@@ -89,6 +90,11 @@ class StopPlanner:
             self._stops.use_options(_options(config))
         elif config.restart is not None:
             _ = self.stops
+
+    def retire(self) -> None:
+        """Restart the server no more, as it is not configured any more; `configure` undoes that."""
+        if self._stops is not None:
+            self._stops.use_options(replace(_options(self._config), restart=None))
 
     def stop_with_warnings(self, cause: Cause, reason: str) -> None:
         """Stop the server as soon as its players have been warned; at once if there are none.
