@@ -141,17 +141,26 @@ def event_text(event: ServerEvent, *, addresses: bool = True) -> str:
         case Stopped(seconds=seconds):
             return f"stopped after {precise_duration(seconds)}"
         case Failed(during=during, detail=detail, retry_in=retry_in):
-            what = "crashed" if during == "run" else f"{during} failed"
             later = f"; it may be started again in {format_duration(retry_in)}" if retry_in else ""
-            return f"{what}: {detail}{later}"
+            return f"{failure_text(during)}: {detail}{later}"
         case GivenUp(crashes=crashes):
-            return (
-                f"given up after {count_of(crashes, 'failure')} in a row: it is not started again before zeroscalectl "
-                "release or wake"
-            )
+            return f"given up {failures_text(crashes)}: it is not started again before zeroscalectl release or wake"
         case Refused(client=client, reason=reason, detail=detail):
             return f"{client_text(client, addresses=addresses)} refused: {detail or reason}"
     raise TypeError(f"not an event: {event!r}")
+
+
+def failure_text(during: str) -> str:
+    """Return what has failed.
+
+    :param during: `start`, `run` or `stop`.
+    """
+    return "crashed" if during == "run" else f"{during} failed"
+
+
+def failures_text(number: int) -> str:
+    """Return after how many failures a server is given up."""
+    return f"after {count_of(number, 'failure')} in a row"
 
 
 def event_fields(event: ServerEvent) -> dict[str, object]:

@@ -59,7 +59,7 @@ def test_giving_up() -> None:
     one = server()
     one.journal.record(GivenUp(server="s", at=START, crashes=5, reason="it broke"))
     [row] = rows(one.journal, "entries")
-    assert row["detail"] == "after 5 crashes in a row: it broke"
+    assert row["detail"] == "after 5 failures in a row: it broke"
 
 
 def test_a_session_is_one_row_from_its_begin() -> None:

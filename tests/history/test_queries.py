@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -11,11 +12,12 @@ from history.server import ADA, BOB, Server
 from history.times import DAY, START, Times, entry
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from zeroscale.errors import ControlError
 from zeroscale.events import Cause, CauseKind
 from zeroscale.history.queries import read_history, read_stats
-from zeroscale.history.values import FILE, HistoryEntry, HistoryStats, Row
+from zeroscale.history.values import FILE, HistoryEntry, HistoryPage, HistoryStats, Row, UsageStats
 from zeroscale.status import ClientInfo
 
 
@@ -163,6 +165,8 @@ def test_one_that_cannot_be_read(tmp_path: Path) -> None:
     Times().file(tmp_path).write([Row("entries", 1, (START, *[None] * 8))])
     page = read_history([("odd", tmp_path)], START, 10)
     assert len(page.entries) == 1
+    Times().file(tmp_path).write([Row("sessions", 1, (START, math.inf, "ended", "", "", math.inf, 0, math.inf))])
+    assert len(read_history([("odd", tmp_path)], START, 10).entries) == 2
     (tmp_path / FILE).write_bytes(b"no database" * 1000)
     with pytest.raises(ControlError, match=FILE):
         read_history([("odd", tmp_path)], START, 10)
@@ -259,3 +263,9 @@ def test_addresses_are_those_of_clients(survival: Survival) -> None:
     survival.server.joins(ADA)
     survival.server.joins(ClientInfo("", "local"))
     assert [each.address for each in survival.entries()] == ["203.0.113.7", "local"]
+
+
+@pytest.mark.parametrize("kind", [HistoryEntry, HistoryPage, HistoryStats, UsageStats])
+def test_the_page_names_all_that_the_json_has(kind: type[Struct]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "history.md").read_text()
+    assert [name for name in kind.__struct_fields__ if f"`{name}`" not in page] == []

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from zeroscale.ctl.format import format_size
 from zeroscale.ctl.terminal import clean
-from zeroscale.event_text import cause_text, client_text, count_of, format_duration, precise_duration
+from zeroscale.event_text import cause_text, client_text, count_of, failure_text, format_duration, precise_duration
 from zeroscale.events import Cause, CauseKind
 from zeroscale.history.values import HistoryEntry, HistoryPage, HistoryStats, UsageStats
 from zeroscale.status import ClientInfo
@@ -15,9 +15,6 @@ from zeroscale.status import ClientInfo
 LABEL_WIDTH = 12
 
 DAY = 86400.0
-
-DURING = {"start": "failed to start", "run": "crashed", "stop": "failed to stop"}
-"""What failed, by the cause of a failure."""
 
 
 def entry_lines(page: HistoryPage) -> Iterator[str]:
@@ -86,7 +83,7 @@ def _words(entry: HistoryEntry) -> str:
         case "found":
             return "found running"
         case "failed":
-            return f"{DURING.get(entry.cause, 'failed')}{_times(entry)}" + (f": {detail}" if detail else "")
+            return f"{clean(failure_text(entry.cause))}{_times(entry)}" + (f": {detail}" if detail else "")
         case "given_up":
             return f"given up {detail}"
         case "refused":

@@ -11,7 +11,7 @@ from itertools import count
 
 from msgspec import Struct
 
-from zeroscale.event_text import without_port
+from zeroscale.event_text import failures_text, without_port
 from zeroscale.events import (
     NOBODY,
     Cause,
@@ -129,8 +129,7 @@ class ServerJournal:
                     self._change(Activity.asleep, event.at)
                 self._entry(event.at, "failed", word=event.during, detail=event.detail or event.reason)
             case GivenUp():
-                text = f"after {event.crashes} crashes in a row: {event.reason}"
-                self._entry(event.at, "given_up", detail=text)
+                self._entry(event.at, "given_up", detail=f"{failures_text(event.crashes)}: {event.reason}")
             case Refused():
                 self._entry(event.at, "refused", word=event.reason, client=event.client, detail=event.detail)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -170,4 +171,4 @@ def _median(ordered: list[float]) -> float | None:
 
 def _number(value: object) -> float:
     """Return a number of a column; SQLite's columns have no types that bind."""
-    return value if isinstance(value, int | float) else 0.0
+    return value if isinstance(value, int | float) and math.isfinite(value) else 0.0

@@ -143,11 +143,11 @@ class Notifier:
                 logger.exception("A fault in zeroscale itself: an event is lost")
 
     def _add(self, event: ServerEvent) -> None:
-        sent = {addresses: sendable(event, addresses=addresses) for addresses in (False, True)}
         with self._changed:
             wanting = [each for each in self._senders.values() if each.target.wants(event.server, event.event)]
             for sender in wanting:
-                sender.add(Waiting(os.urandom(16).hex(), sent[sender.target.addresses]))
+                sent = sendable(event, addresses=sender.target.addresses)
+                sender.add(Waiting(os.urandom(16).hex(), sent))
             if wanting:
                 self._start()
 

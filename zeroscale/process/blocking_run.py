@@ -42,7 +42,7 @@ def run_with_input(
 ) -> EndedProgram:
     """Run a program in a session of its own, and wait for its end.
 
-    What it leaves running in the background goes on, but not after the time limit.
+    What it leaves running in the background goes on.
 
     :param content: its standard input.
     :param limit: seconds; then it is killed, with everything that it has started in its session.
