@@ -124,6 +124,21 @@ def test_requests_that_are_open_together(answering: Answering) -> None:
     assert refused == 0 and isinstance(error, ControlError) and str(error) == "no"
 
 
+def test_the_reason_is_read_though_further_requests_find_the_connection_closed(directory: Path) -> None:
+    path = directory / "control.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with ControlClient(path) as client:
+            connection, _ = listener.accept()
+            connection.sendall(b'{"error":{"code":"busy","message":"too many clients"}}\n')
+            connection.close()
+            with pytest.raises(BackendError, match=r"^too many clients$"):
+                list(client.together("wake", [{"server": "a"}, {"server": "b"}], stream=True))
+            with pytest.raises(BackendError, match=r"has ended$"):
+                client.ask(dict, "status")
+
+
 def test_one_that_belongs_to_others(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = directory / "control.sock"
 

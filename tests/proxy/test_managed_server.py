@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,15 @@ async def test_the_operator_plans_a_stop_and_cancels_it(world: World) -> None:
     await until(lambda: status(server) is Status.stopped)
     last = server.report().last_stop
     assert last is not None and (last.kind, last.operator) == ("operator", "max")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stop_by_the_schedule_is_not_cancelled(world: World) -> None:
+    server = await world.start()
+    await server.wake()
+    server.stop_planner.plan_scheduled(time.time() + 600.0, Cause(CauseKind.schedule), "it sleeps")
+    with pytest.raises(ControlError, match="its schedule stops one: use keep-awake"):
+        server.cancel_stop()
 
 
 @pytest_twisted.ensureDeferred

@@ -35,6 +35,12 @@ MAX_ENTRIES = 10_000
 TIME_OF_DAY = r"\A([01][0-9]|2[0-3]):[0-5][0-9]\Z"
 """A regular expression for times such as 22:30."""
 
+LONGEST_AHEAD = 366 * 86400.0
+"""Seconds for which something may be planned."""
+
+LONGEST_LOOK_BACK = 10 * LONGEST_AHEAD
+"""Seconds for which the history may be asked."""
+
 Code = Literal[
     "malformed",
     "version",
@@ -51,7 +57,7 @@ Code = Literal[
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**53)] | Annotated[str, msgspec.Meta(max_length=64)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
 Text = Annotated[str, msgspec.Meta(max_length=4096)]
-LookBack = Annotated[float, msgspec.Meta(gt=0, le=10 * 366 * 86400)]
+LookBack = Annotated[float, msgspec.Meta(gt=0, le=LONGEST_LOOK_BACK)]
 
 
 class RequestError(ControlError):
@@ -117,7 +123,7 @@ class SleepRequest(ServerRequest, frozen=True, kw_only=True, tag="sleep"):
     """
 
     now: bool = False
-    after: Annotated[float, msgspec.Meta(gt=0, le=366 * 86400)] | None = None
+    after: Annotated[float, msgspec.Meta(gt=0, le=LONGEST_AHEAD)] | None = None
     at: Annotated[str, msgspec.Meta(pattern=TIME_OF_DAY)] | None = None
     cancel: bool = False
 
@@ -132,7 +138,7 @@ class KeepAwakeRequest(ServerRequest, frozen=True, kw_only=True, tag="keep-awake
     :ivar seconds: for how long; None: until a release.
     """
 
-    seconds: Annotated[float, msgspec.Meta(gt=0, le=366 * 86400)] | None = None
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=LONGEST_AHEAD)] | None = None
 
 
 class ReleaseRequest(ServerRequest, frozen=True, kw_only=True, tag="release"):

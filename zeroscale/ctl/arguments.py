@@ -10,8 +10,9 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from zeroscale.config.durations import EXPECTED, seconds_of
-from zeroscale.control.protocol import TIME_OF_DAY
+from zeroscale.control.protocol import LONGEST_AHEAD, LONGEST_LOOK_BACK, TIME_OF_DAY
 from zeroscale.ctl.game_connection import DEFAULT_PORT, Address, parse_address, parse_host
+from zeroscale.event_text import format_duration
 from zeroscale.protocols.minecraft.versions import protocol_number
 
 T = TypeVar("T")
@@ -68,15 +69,23 @@ def add_words(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
     parser.add_argument("words", metavar=metavar, nargs=argparse.REMAINDER, help=text)
 
 
-def duration(text: str) -> float:
+def duration(text: str, most: float = LONGEST_LOOK_BACK) -> float:
     """Parse a duration above 0; return seconds.
 
+    :param most: the longest one, in seconds.
     :raises ValueError: it is not one.
     """
     number = seconds_of(text)
     if number <= 0:
         raise ValueError(f"{text!r} is not above 0: {EXPECTED}")
+    if number > most:
+        raise ValueError(f"{text!r} is more than {format_duration(most)}")
     return number
+
+
+def duration_ahead(text: str) -> float:
+    """Parse for how long something holds, or until when; see `duration`."""
+    return duration(text, LONGEST_AHEAD)
 
 
 def duration_or_time(text: str) -> float | str:
@@ -85,7 +94,7 @@ def duration_or_time(text: str) -> float | str:
     :raises ValueError: it is neither.
     """
     if ":" not in text:
-        return duration(text)
+        return duration_ahead(text)
     time = text.rjust(5, "0")
     if not re.match(TIME_OF_DAY, time):
         raise ValueError(f"{text!r} is not a time of day from 00:00 to 23:59")

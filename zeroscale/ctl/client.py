@@ -159,6 +159,8 @@ class ControlClient:
         number = next(self._numbers)
         try:
             self._socket.sendall(encode_request(command, number, fields))
+        except BrokenPipeError:
+            pass  # the proxy has closed; why, as that there are too many clients, is still to be read
         except OSError as error:
             raise self._lost(error) from None
         return number

@@ -176,7 +176,7 @@ def _notes(server: ServerReport) -> Iterator[str]:
     if server.status is Status.failed:
         yield server.last_error or "failed"
     if server.lockout is not None:
-        yield "locked out"
+        yield server.keep_asleep_reason or "locked out"
     yield from (planned_text(stop) for stop in server.planned_stops if stop.seconds < SOON)
     if server.awake:
         yield server.awake[0].text

@@ -317,6 +317,8 @@ class ManagedServer:
     def cancel_stop(self) -> None:
         """See `ServerControl.cancel_stop`."""
         if not self.stop_planner.cancel():
+            if self.stop_planner.planned:
+                raise ControlError(f"its schedule stops {self.name}: use keep-awake to keep it running")
             raise ControlError(f"no stop of {self.name} is planned")
 
     def keep_awake(self, seconds: float | None, *, operator: str = "") -> None:

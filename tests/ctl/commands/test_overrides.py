@@ -90,3 +90,38 @@ async def test_of_several_one_has_to_be_named(harness: CtlHarness) -> None:
     for words in (["sleep"], ["lockout"], ["lockout", "back at 9"]):
         run = await harness.run(*words)
         assert run.code == 2 and "survival" in run.err
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_duration_in_place_of_a_name(harness: CtlHarness) -> None:
+    run = await harness.run("keep-awake", "10m")
+    assert run.code == 2
+    assert run.err.endswith("; to name a duration, use --for 10m\n")
+    run = await harness.run("keep-awake", "10m", "--for", "10m")
+    assert (run.code, "to name a duration" in run.err) == (2, False)
+
+
+@pytest.mark.parametrize("words", [["keep-awake", "--for", "367d"], ["sleep", "--at", "367d"]])
+@pytest_twisted.ensureDeferred
+async def test_too_far_ahead(harness: CtlHarness, words: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        await harness.run(*words)
+    assert harness.err.getvalue().endswith(f"{words[1]}: '367d' is more than 366 d\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_whose_stop_can_be_cancelled(harness: CtlHarness) -> None:
+    servers = harness.proxy.servers
+    for name, kind in (("creative", "schedule"), ("lobby", "restart"), ("survival", "operator")):
+        harness.proxy.add(name)
+        servers[name].fields["planned_stops"] = (PlannedStopReport(seconds=60.0, kind=kind),)
+    await harness.run("sleep", "--all", "--cancel")
+    assert {name for name, server in servers.items() if server.asked} == {"lobby", "survival"}
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_else_keeps_it_asleep_is_named(harness: CtlHarness) -> None:
+    server = harness.proxy.servers["survival"]
+    server.fields.update(lockout="It sleeps.", keep_asleep_reason="the schedule daily 01:00-07:00 keeps it asleep")
+    run = await harness.run("release")
+    assert run.out.endswith("locked out: It sleeps.\nthe schedule daily 01:00-07:00 keeps it asleep\n")

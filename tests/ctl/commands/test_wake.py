@@ -118,7 +118,7 @@ def report(status: Status, seconds: float, estimate: float | None = 20.0) -> Ser
     ],
 )
 def test_how_far_it_is(status: Status, seconds: float, estimate: float | None, line: str) -> None:
-    assert line_of(report(status, seconds, estimate)) == line
+    assert line_of(report(status, seconds, estimate), bar=True) == line
 
 
 def test_in_a_file_a_line_now_and_then() -> None:
@@ -129,3 +129,11 @@ def test_in_a_file_a_line_now_and_then() -> None:
         progress.at(None, report(Status.starting, float(seconds), None))
     progress.end(None)
     assert [line.split()[-2] for line in stream.getvalue().splitlines()] == ["3", "0", "10", "20"]
+
+
+def test_in_a_file_there_is_no_bar_and_the_result_is_not_said_twice() -> None:
+    stream = Screen(False)
+    progress = WakeProgress(stream, False)
+    progress.at(None, report(Status.starting, 5.0))
+    progress.at(None, report(Status.running, 0.0))
+    assert stream.getvalue() == "survival: starting, 5 s of about 20 s\n"

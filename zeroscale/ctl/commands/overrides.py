@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from zeroscale.control.protocol import decode_body
 from zeroscale.ctl import exit_codes
-from zeroscale.ctl.arguments import add_server, add_socket, add_words, duration, duration_or_time, with_reason
-from zeroscale.ctl.client import Event, Result
+from zeroscale.ctl.arguments import add_server, add_socket, add_words, duration_ahead, duration_or_time, with_reason
+from zeroscale.ctl.client import Event, Result, UsageError
 from zeroscale.ctl.report_format import planned_text
 from zeroscale.ctl.server_names import split_words
 from zeroscale.ctl.several import add_servers, ask_each, chosen, first_name
@@ -47,7 +47,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     keep_awake.add_argument(
         "--for",
         dest="seconds",
-        type=with_reason(duration),
+        type=with_reason(duration_ahead),
         metavar="DURATION",
         help="for how long, such as 2h or 1h30m (default: until released)",
     )
@@ -75,13 +75,17 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _sleep(args: argparse.Namespace) -> int:
     with connect(args, first_name(args)) as client:
         if args.cancel:
-            servers = chosen(client, args, lambda report: bool(report.planned_stops))
+            servers = chosen(client, args, _can_be_cancelled)
             return ask_each(client, "sleep", servers, {"cancel": True}, _cancelled)
         servers = chosen(client, args, lambda report: report.status not in (Status.stopped, Status.failed))
         if args.at is not None:
             when = {"at" if isinstance(args.at, str) else "after": args.at}
             return ask_each(client, "sleep", servers, when, _planned)
         return ask_each(client, "sleep", servers, {"now": args.now}, _put_to_sleep)
+
+
+def _can_be_cancelled(report: ServerReport) -> bool:
+    return any(stop.kind in ("operator", "restart") for stop in report.planned_stops)
 
 
 def _planned(_: str | None, answer: Event | Result) -> None:
@@ -105,7 +109,19 @@ def _put_to_sleep(_: str | None, answer: Event | Result) -> None:
 
 
 def _keep_awake(args: argparse.Namespace) -> int:
-    return _send_override(args, args.server, "keep-awake", seconds=args.seconds)
+    try:
+        return _send_override(args, args.server, "keep-awake", seconds=args.seconds)
+    except UsageError as error:
+        if args.seconds is None and _is_duration(args.server or ""):
+            raise UsageError(f"{error}; to name a duration, use --for {args.server}") from None
+        raise
+
+
+def _is_duration(text: str) -> bool:
+    try:
+        return duration_ahead(text) > 0
+    except ValueError:
+        return False
 
 
 def _release(args: argparse.Namespace) -> int:
@@ -137,3 +153,5 @@ def _summary(report: ServerReport) -> Iterator[str]:
         yield clean(report.keep_awake_reason)
     if report.lockout is not None:
         yield f"locked out: {clean(report.lockout)}"
+    if report.keep_asleep_reason is not None:
+        yield clean(report.keep_asleep_reason)

@@ -86,11 +86,13 @@ class WakeProgress:
 
         :param server: the server as the command line names it.
         """
-        line = line_of(report)
+        line = line_of(report, bar=self._live is not None)
         if self._live is not None:
             self._lines[server] = line
             self._live.show(list(self._lines.values()))
             return
+        if report.status is Status.running:
+            return  # the result says so
         status, next_at = self._shown.get(server, (None, 0.0))
         if report.status is not status or report.status_age >= next_at:
             self._shown[server] = report.status, report.status_age + LINE_EVERY
@@ -108,12 +110,14 @@ class WakeProgress:
             self._live.erase()
 
 
-def line_of(report: ServerReport) -> str:
-    """Return the progress in one line."""
+def line_of(report: ServerReport, *, bar: bool) -> str:
+    """Return the progress in one line, with a bar or in words."""
     name, passed = clean(report.name), format_duration(report.status_age)
     if report.status is not Status.starting:
         return f"{name}: {report.status.value}, {passed}"
     if not report.estimate:
         return f"{name}: starting, {passed}"
-    done = progress_bar(min(report.status_age / report.estimate, ALMOST), BAR_WIDTH)
-    return f"{name}: starting {done} {passed} of about {format_duration(report.estimate)}"
+    time = f"{passed} of about {format_duration(report.estimate)}"
+    if not bar:
+        return f"{name}: starting, {time}"
+    return f"{name}: starting {progress_bar(min(report.status_age / report.estimate, ALMOST), BAR_WIDTH)} {time}"
