@@ -17,7 +17,7 @@ from history.times import DAY, START, Times, entry
 
 from zeroscale.errors import ControlError
 from zeroscale.history import database
-from zeroscale.history.database import VERSION, open_to_read
+from zeroscale.history.database import SUFFIXES, VERSION, open_to_read, reading
 from zeroscale.history.values import FILE, Row
 
 HOUR = 3600.0
@@ -115,6 +115,24 @@ def test_one_that_was_damaged_in_the_middle_is_noticed_at_the_start(
     assert "is damaged" in caplog.text
 
 
+def test_a_schema_that_is_not_utf_8_is_damage(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """SQLite's message quotes it."""
+    Times().file(path.parent).write([entry(START, "old")])
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"entries_at", b"\xff\xfe\xe1ries_at").replace(b"CREATE INDEX", b"CREATE INDXX"))
+    with pytest.raises(ControlError, match="cannot read"), reading(path):
+        events(path)
+    Times().file(path.parent).write([entry(START, "new")])
+    assert events(path) == ["new"]
+    assert "is damaged" in caplog.text
+
+
+def test_a_text_that_is_damaged_hides_no_other_row(path: Path) -> None:
+    Times().file(path.parent).write([entry(START, "one", name="x" * 50), entry(START + 1, "two")])
+    path.write_bytes(path.read_bytes().replace(b"x" * 50, b"\xff" + b"x" * 49))
+    assert events(path, column="name") == ["\ufffd" + "x" * 49, ""]
+
+
 @pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "directory", "fifo"])
 def test_what_is_no_file_of_ours(tmp_path: Path, path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     path.parent.mkdir()
@@ -140,7 +158,8 @@ def test_what_is_no_file_of_ours(tmp_path: Path, path: Path, kind: str, caplog: 
 
 def test_a_link_in_place_of_the_log_is_not_followed(tmp_path: Path, path: Path) -> None:
     path.parent.mkdir()
-    (path.parent / f"{FILE}-wal").symlink_to(tmp_path / "other")
+    for suffix in SUFFIXES:
+        (path.parent / f"{FILE}{suffix}").symlink_to(tmp_path / "other")
     Times().file(path.parent).write([entry(START)])
     assert events(path) == ["stopped"]
     assert not (tmp_path / "other").exists()

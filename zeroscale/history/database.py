@@ -55,7 +55,7 @@ EVEN = 60.0
 PRUNED_SHARE = 0.1
 """Share of the rows that is deleted, oldest first, until the file is small enough."""
 
-SUFFIXES = ("-wal", "-shm")
+SUFFIXES = ("-wal", "-shm", "-journal")
 """Of the files that SQLite has beside its own while it is open."""
 
 
@@ -105,7 +105,7 @@ class HistoryFile:
         try:
             try:
                 self._write(rows)
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if not _is_damage(error):
                     raise
                 self._set_aside(str(error))
@@ -221,6 +221,7 @@ def open_to_read(path: Path) -> sqlite3.Connection | None:
     connection: sqlite3.Connection | None = None
     with reading(path):
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, timeout=BUSY_TIMEOUT)
+        connection.text_factory = lambda text: text.decode(errors="replace")  # a damaged text hides no other row
         try:
             if _version(connection, path) == 0:
                 connection.close()
@@ -236,7 +237,7 @@ def reading(path: Path) -> Iterator[None]:
     """Convert an error of SQLite into a ControlError that names the file."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter: a message quotes what is damaged
         raise ControlError(f"cannot read {path}: {error}") from None
 
 
@@ -253,12 +254,14 @@ def _check(connection: sqlite3.Connection) -> None:
     """
     [problem] = connection.execute("PRAGMA quick_check(1)").fetchone()
     if problem != "ok":
-        raise sqlite3.DatabaseError(problem)
+        raise sqlite3.DatabaseError(" ".join(problem.split()))
     connection.execute("UPDATE sessions SET state = 'lost' WHERE state = 'open'")
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def _is_damage(error: sqlite3.DatabaseError | UnicodeDecodeError) -> bool:
     """Return whether an error shows that the file is damaged, and not that it cannot be written now."""
+    if isinstance(error, UnicodeDecodeError):  # SQLite's message quotes what is damaged
+        return True
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # ours, of quick_check
         return type(error) is sqlite3.DatabaseError
