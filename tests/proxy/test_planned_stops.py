@@ -496,6 +496,7 @@ def test_one_who_leaves_at_a_restart_does_not_bring_a_later_stop_forward() -> No
     harness.plugin.exit()
     harness.become_ready()
     harness.join().end()
+    harness.pass_time(1.0)
     assert (harness.status(), harness.times) == (Status.running, [START + 600.0])
 
 

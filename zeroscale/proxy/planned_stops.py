@@ -185,8 +185,6 @@ class PlannedStops:
             return
         could_stop = self._can_stop(restart=False)
         self._status = view.status
-        if view.status is not Status.running:
-            self._warned = False
         self._leave_out_missed(LATEST if could_stop else 0.0)  # nothing was looked at while it did not run
         self._plan_restart(self._now())
         self._update()
