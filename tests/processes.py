@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ DEADLINE = 30.0
 class Program:
     """One child process, whose output is read all the time, line by line, without the times of zeroscale's log.
 
+    :param directory: where it runs; None: in an empty directory of its own, so that it leaves nothing in the checkout.
     :param times: keep the times.
 
     :ivar lines: its output so far that the test has read, stdout and stderr together.
@@ -41,9 +43,10 @@ class Program:
         self._times = times
         self.lines: list[str] = []
         self._unread: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._own_directory = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.process = subprocess.Popen(
             command,
-            cwd=directory,
+            cwd=directory or self._own_directory.name,
             # so that it imports the package that is installed, as the tests do, and not the one in the checkout
             env={**os.environ, "PYTHONSAFEPATH": "1", **(environment or {})},
             stdin=subprocess.PIPE,
@@ -68,6 +71,7 @@ class Program:
         self.process.wait(DEADLINE)
         if self.process.stdin is not None:
             self.process.stdin.close()
+        self._own_directory.cleanup()
 
     def wait_for(self, text: str) -> str:
         """Waits for a line with `text` in it, and returns it."""

@@ -12,6 +12,7 @@ from ports import free_port
 from processes import Program, python
 
 from zeroscale.plugins.loader import contract_mistakes
+from zeroscale.state.start_history import WORLD_LOCK
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -36,6 +37,7 @@ def test_the_demo_is_as_shown(tmp_path: Path) -> None:
     command = ["demo", str(public), str(private), "--debug", "-a", "start_seconds=0.5", "-t", "1"]
     with Program(python("-m", "zeroscale", *command, "--state_directory", str(tmp_path))) as proxy:
         proxy.wait_for(f"INFO:zeroscale.proxy:Ready: players come to port {public}")
+        assert not (ROOT / WORLD_LOCK).exists(), "the tests run it elsewhere"
         with Program(python("-m", "zeroscale.ctl.main", "ping", f"localhost:{public}")) as ping:
             assert ping.wait() == 0
         number = r"\(protocol [0-9]+\)"  # of the newest version, whichever that is

@@ -121,7 +121,7 @@ class FileOutput(DescriptorOutput):
 
     def _older(self) -> list[int]:
         pattern = re.compile(rf"{re.escape(self._path.name)}\.([1-9][0-9]{{0,8}})")
-        return [int(match[1]) for entry in os.scandir(self._path.parent) if (match := pattern.fullmatch(entry.name))]
+        return [int(match[1]) for each in self._path.parent.iterdir() if (match := pattern.fullmatch(each.name))]
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
