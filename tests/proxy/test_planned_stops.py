@@ -161,6 +161,15 @@ def test_players_that_did_not_join_through_the_proxy_are_warned_and_count() -> N
     assert harness.status() is Status.stopping, "the last one who was seen has left, and the server says it is empty"
 
 
+def test_a_warning_names_the_time_that_is_left_when_the_server_has_answered_late() -> None:
+    harness = Harness(before=(60.0,))
+    harness.plan(60.0)
+    harness.probe.slow = True
+    harness.pass_time(20.0)
+    harness.probe.questions[-1].callback(ProbeResult({}, 1))
+    assert harness.said == [(20.0, "stop in 40")]
+
+
 def test_a_server_is_asked_one_question_however_many_leave() -> None:
     harness = Harness()
     session = harness.join()

@@ -49,6 +49,7 @@ def test_a_window_is_parsed(text: str, shown: str, days: set[int], start: int, e
         ("Mon 24:00-02:00", "; a window begins before 24:00: write 00:00, and the day after"),
         ("Mon 08:00-08:00", "; it begins when it ends: write 00:00-24:00 for a whole day"),
         ("Mon 08:00-10:00,12:00-14:00", "; write a list of windows, each with one start and one end"),
+        ("Mon 08:00-10:00; Sat 12:00-14:00", "; write a list of windows, each with one start and one end"),
         (
             "Fri 18:00-Sun 22:00",
             '; a window is within 24 hours: write one for each day, such as "Fri 18:00-24:00" and "Sat 00:00-12:00"',

@@ -246,9 +246,9 @@ class PlannedStops:
             if now >= stop.at:
                 self._carry_out(stop)
                 return
-            self._countdown, seconds = self._countdown.advance(now)
-            if seconds is not None and self._status in UP:
-                self._run(self._warn_players(stop, seconds))
+            self._countdown, is_due = self._countdown.advance(now)
+            if is_due and self._status in UP:
+                self._run(self._warn_players(stop))
         self._update()
 
     def _carry_out(self, stop: PlannedStop) -> None:
@@ -262,9 +262,10 @@ class PlannedStops:
 
     # The players
 
-    async def _warn_players(self, stop: PlannedStop, seconds: float) -> None:
+    async def _warn_players(self, stop: PlannedStop) -> None:
         if not await self._has_players() or stop is not self._next:
             return
+        seconds = max(0.0, stop.at - self._now())  # less, if the server has taken time to say who is on
         self._warned = True
         try:
             await self._warn(seconds, stop.restart)

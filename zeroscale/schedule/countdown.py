@@ -38,11 +38,7 @@ class Countdown(Struct, frozen=True):
         """When the next warning is due, or the stop."""
         return self.warn_at[0] if self.warn_at else self.stop_at
 
-    def advance(self, now: float) -> tuple[Countdown, float | None]:
-        """Return the rest of the countdown, and what is due: the seconds that a warning has to name, or None.
-
-        Of several warnings that are due the last one is given; none is once the stop is due.
-        """
+    def advance(self, now: float) -> tuple[Countdown, bool]:
+        """Return the rest of the countdown, and whether a warning is due: one of several, and none once the stop is."""
         later = tuple(at for at in self.warn_at if at > now)
-        is_due = later != self.warn_at and now < self.stop_at
-        return Countdown(self.stop_at, later), self.stop_at - now if is_due else None
+        return Countdown(self.stop_at, later), later != self.warn_at and now < self.stop_at

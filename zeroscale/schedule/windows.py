@@ -18,7 +18,7 @@ LONGEST_TEXT = 100
 """Characters of a window: all days and two times have fewer."""
 
 _NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_WINDOW = r"(?:(?P<days>.*?)\s+)?(?P<start>[0-9]+:[0-9]+)\s*-\s*(?P<end>[0-9]+:[0-9]+)"
+_WINDOW = r"(?:(?P<days>[^:]*?)\s+)?(?P<start>[0-9]+:[0-9]+)\s*-\s*(?P<end>[0-9]+:[0-9]+)"
 
 
 class Window(Struct, frozen=True):
