@@ -79,9 +79,10 @@ def _time_limit(connection: http.client.HTTPConnection, seconds: float) -> Itera
 
     def end() -> None:
         over.set()
-        if connection.sock is not None:
-            with contextlib.suppress(OSError):  # it is closed, or not connected
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+        current: socket.socket | None = connection.sock
+        if current is not None:
+            with contextlib.suppress(OSError):  # it is not connected
+                socket.socket.shutdown(current, socket.SHUT_RDWR)  # `SSLSocket.shutdown` is for its own thread only
 
     def check() -> None:
         if over.is_set():
@@ -97,6 +98,7 @@ def _time_limit(connection: http.client.HTTPConnection, seconds: float) -> Itera
         yield check
     finally:
         timer.cancel()
+        timer.join()  # else it might shut down another socket that gets the same number
 
 
 @cache
