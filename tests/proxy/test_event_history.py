@@ -20,7 +20,7 @@ from harness import client, proxy_config, run, running_reactor, stub_config, unt
 from ports import free_ports
 from stub_server import Server as StubServer
 from twisted.internet import task
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from zeroscale.config.model import HistoryConfig, LogConfig
 from zeroscale.errors import ControlError
@@ -114,6 +114,26 @@ async def test_a_visit_and_a_stop(world: World) -> None:
     await world.stop()
     assert history_threads() == 0
     assert [each.event for each in world.on_disk()] == ["woken", "session", "stopped"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_measured_so_far_counts_while_the_server_runs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zeroscale.proxy.usage_sampler.INTERVAL", 0.05)
+    proxy = await world.start()
+    asked: list[float] = []
+
+    def usage_now() -> Deferred[tuple[float, int]]:
+        asked.append(1.0)
+        return succeed((sum(asked), 4096))
+
+    monkeypatch.setattr(proxy.servers["one"].lifecycle, "usage", usage_now)
+    await world.visit()
+    before = len(asked)
+    await until(lambda: len(asked) > before + 2)
+    usage = (await stats(proxy)).usage
+    assert usage is not None and usage.memory == 4096 and usage.cpu > 0
 
 
 @pytest_twisted.ensureDeferred

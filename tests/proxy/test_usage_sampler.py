@@ -133,6 +133,20 @@ def test_sums_are_recorded_at_times() -> None:
     assert len(server.recorded) == 2
 
 
+def test_sums_are_recorded_when_they_are_asked_for() -> None:
+    server = Server()
+    server.is_ready()
+    server.sampler.report()
+    server.passes(130)
+    for _ in range(2):
+        server.sampler.report()
+    assert len(server.recorded) == 1
+    assert server.sums() == (120, 12.0)
+    server.passes(20)
+    server.stops()
+    assert server.sums() == (150, 15.0)
+
+
 def test_what_is_not_known_does_not_count() -> None:
     server = Server()
     server.answer = succeed(None)

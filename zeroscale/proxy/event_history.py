@@ -144,6 +144,7 @@ class EventHistory:
     def _flush(self, name: str) -> None:
         history = self._history(name)
         if history is not None:
+            history.sampler.report()
             history.journal.flush()
             self._write(history)
 

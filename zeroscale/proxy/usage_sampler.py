@@ -79,6 +79,12 @@ class UsageSampler:
             case Failed() if event.during != "stop":
                 self.stop()
 
+    def report(self) -> None:
+        """Record what was measured since the last record."""
+        if self._seconds > 0:
+            self._record(self._seconds, self._cpu, self._memory_seconds / self._seconds)
+        self._seconds = self._cpu = self._memory_seconds = 0.0
+
     def stop(self, *, now: bool = False) -> None:
         """Stop sampling, and record what is known.
 
@@ -106,7 +112,7 @@ class UsageSampler:
         self._sample()
         if self._clock.seconds() - self._reported_at >= REPORT_INTERVAL:
             self._reported_at = self._clock.seconds()
-            self._report()
+            self.report()
             self._each_report()
 
     @property
@@ -147,10 +153,5 @@ class UsageSampler:
         self._memory_seconds += (before.memory + after.memory) / 2 * seconds
 
     def _finish(self) -> None:
-        self._report()
+        self.report()
         self._last = None
-
-    def _report(self) -> None:
-        if self._seconds > 0:
-            self._record(self._seconds, self._cpu, self._memory_seconds / self._seconds)
-        self._seconds = self._cpu = self._memory_seconds = 0.0
