@@ -153,7 +153,10 @@ async def test_the_operator_puts_it_to_sleep(world: World) -> None:
     server = await world.start()
     with pytest.raises(ControlError, match="one does not run: it is stopped"):
         server.sleep(now=True)
-    await server.wake()
+    ready = server.wake(operator="max")
+    with pytest.raises(ControlError, match="one is not stopped: starting for operator max; use --now to stop it any"):
+        server.sleep(now=False)
+    await ready
     context = client(world.listen)
     reader, _ = await run(context.__aenter__())
     assert await run(reader.readline()) == b"one\n"

@@ -301,10 +301,10 @@ class ManagedServer:
         if view.players:
             raise ControlError(f"{_players(view.players)} on {self.name}: use --now to stop it anyway")
         reason = self._keep_awake_reason()
+        if reason is None and view.status is Status.starting:
+            reason = self.lifecycle.awake_reasons[0].text
         if reason is not None:
             raise ControlError(f"{self.name} is not stopped: {reason}; use --now to stop it anyway")
-        if view.status is Status.starting:
-            raise ControlError(f"{self.name} is starting for a waiting player: use --now to stop it anyway")
         self.lifecycle.sleep_when_empty(cause)
 
     def plan_stop(self, *, after: float | None = None, at: str | None = None, operator: str = "") -> None:
