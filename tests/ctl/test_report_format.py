@@ -82,6 +82,12 @@ def test_planned_stops() -> None:
     assert list(table([server], PLAIN))[1].endswith("25565    it is stopped in 10 min, by operator max")
 
 
+def test_a_planned_stop_of_a_server_that_does_not_run() -> None:
+    server = stopped("survival", planned_stops=(PlannedStopReport(seconds=60.0, kind="operator", operator="max"),))
+    assert "  Planned      it is stopped in 1 min if it runs then, by operator max" in list(card(server, PLAIN))
+    assert "it is stopped" not in list(table([server], PLAIN))[1]
+
+
 def test_a_server_without_players() -> None:
     lines = list(card(running(awake=because("idle time, 10 min left"), estimate=None), PLAIN))
     assert "  Players      none" in lines

@@ -40,6 +40,8 @@ LEAST_NOTES = 30
 SOON = 3600.0
 """Seconds to a planned stop that the table tells of."""
 
+DOWN = (Status.stopped, Status.failed)
+
 FAILED = "failed"
 """The kind of a `LastEvent` that is not in `CauseKind`."""
 
@@ -134,7 +136,7 @@ def _facts(server: ServerReport, clock_time: ClockTime) -> Iterator[tuple[str, .
     if server.draining:
         yield "Removed", "from the configuration; it is stopped once no player is on"
     for stop in server.planned_stops:
-        yield "Planned", planned_text(stop)
+        yield "Planned", planned_text(stop, is_down=server.status in DOWN)
     for label, event, is_stop in (("Last wake", server.last_wake, False), ("Last stop", server.last_stop, True)):
         if event is not None:
             ago = f"{format_duration(event.ago)} ago ({clock_time(event.ago)})"
@@ -177,7 +179,8 @@ def _notes(server: ServerReport) -> Iterator[str]:
         yield server.last_error or "failed"
     if server.lockout is not None:
         yield server.keep_asleep_reason or "locked out"
-    yield from (planned_text(stop) for stop in server.planned_stops if stop.seconds < SOON)
+    if server.status not in DOWN:
+        yield from (planned_text(stop) for stop in server.planned_stops if stop.seconds < SOON)
     if server.awake:
         yield server.awake[0].text
     elif server.status is not Status.failed and (stop := _stop_of(server)) is not None:
@@ -201,9 +204,12 @@ def _cause(event: LastEvent, *, is_stop: bool) -> str:
     )
 
 
-def planned_text(stop: PlannedStopReport) -> str:
-    """Return a planned stop in words."""
-    time = format_duration(stop.seconds)
+def planned_text(stop: PlannedStopReport, *, is_down: bool = False) -> str:
+    """Return a planned stop in words.
+
+    :param is_down: the server does not run, and is stopped only if it has been woken by then.
+    """
+    time = format_duration(stop.seconds) + (" if it runs then" if is_down else "")
     if stop.kind == "operator":
         return f"it is stopped in {time}, by operator {stop.operator}".removesuffix(" ")
     return f"it is {'restarted' if stop.kind == 'restart' else 'stopped'} in {time}: {stop.detail}"
