@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from zeroscale.errors import BackendError, PluginError, StartRefused
 from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.idle_monitor import PlayerSession
-from zeroscale.lifecycle.idle_policy import IdlePolicy
+from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
 from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.lifecycle.stats import StatsRecorder
@@ -284,6 +284,7 @@ class LifecycleHarness:
         pause_when_idle: bool = False,
         pause_stop_after: float | None = None,
         opened: bool = True,
+        player_sign: PlayerSign = PlayerSign.connection,
     ) -> None:
         self.clock = Clock()
         self.probe = FakeProbe()
@@ -309,7 +310,7 @@ class LifecycleHarness:
         self._lockout: str | None = None
         self.addresses: list[tuple[str, int] | None] = []
         self.policy = LifecyclePolicy(
-            idle=IdlePolicy(idle),
+            idle=IdlePolicy(idle, player_sign=player_sign),
             start_timeout=start_timeout,
             stop_timeout=stop_timeout,
             kill_timeout=kill_timeout,

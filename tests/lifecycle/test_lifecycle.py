@@ -8,13 +8,15 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from lifecycle.event_story import EventStory
 from lifecycle.harness import OPERATOR, PLAYER, LifecycleHarness
 from twisted.internet.defer import succeed
 
 from zeroscale.errors import BackendError, PluginError, ServerUnavailable
 from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.idle_monitor import PlayerSession
-from zeroscale.status import ProbeResult, ServerSnapshot, Status
+from zeroscale.lifecycle.idle_policy import PlayerSign
+from zeroscale.status import ClientInfo, ProbeResult, ServerSnapshot, Status
 
 
 def test_observers_see_every_change_of_status() -> None:
@@ -170,9 +172,13 @@ class AnyOrder(RuleBasedStateMachine):
         self.waiters: list[list[PlayerSession | str]] = []
         self.gone: list[str] | None = None
         self.slept = False
+        self.story = EventStory()
+        self.joins = 0
 
-    @initialize(pauses=st.booleans(), can_wait=st.booleans(), can_signal=st.booleans())
-    def choose_plugin(self, pauses: bool, can_wait: bool, can_signal: bool) -> None:
+    @initialize(
+        pauses=st.booleans(), can_wait=st.booleans(), can_signal=st.booleans(), player_sign=st.sampled_from(PlayerSign)
+    )
+    def choose_plugin(self, pauses: bool, can_wait: bool, can_signal: bool, player_sign: PlayerSign) -> None:
         self.harness = LifecycleHarness(
             idle=30.0,
             start_timeout=100.0,
@@ -180,7 +186,9 @@ class AnyOrder(RuleBasedStateMachine):
             max_crashes=4,
             pause_when_idle=pauses,
             pause_stop_after=500.0,
+            player_sign=player_sign,
         )
+        self.harness.lifecycle.add_event_observer(self.story.observe)
         self.harness.can_wait = can_wait
         self.harness.can_signal = can_signal
         self.harness.plugin.can_wait, self.harness.plugin.can_signal = can_wait, can_signal
@@ -191,7 +199,8 @@ class AnyOrder(RuleBasedStateMachine):
     def player_joins(self) -> None:
         self.harness.lifecycle.wake(PLAYER)
         outcome: list[PlayerSession | str] = []
-        waiting = self.harness.lifecycle.admit()
+        self.joins += 1
+        waiting = self.harness.lifecycle.admit(ClientInfo(f"player{self.joins}"))
         waiting.addCallbacks(outcome.append, lambda failure: outcome.append(failure.getErrorMessage()))
         waiting.addTimeout(400.0, self.harness.clock)
         self.waiters.append(outcome)
@@ -204,6 +213,14 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data())
     def player_leaves(self, data: st.DataObject) -> None:
         self.sessions.pop(data.draw(st.integers(0, len(self.sessions) - 1))).end()
+
+    @precondition(lambda self: self.sessions)
+    @rule(data=st.data(), moved=st.sampled_from([(0, 300), (20, 300), (2000, 5000)]))
+    def bytes_are_relayed(self, data: st.DataObject, moved: tuple[int, int]) -> None:
+        session = data.draw(st.sampled_from(self.sessions))
+        if moved > session.moved():
+            session.moved = lambda: moved
+            self.harness.clock.advance(1.0)  # it is noticed within a second
 
     @rule()
     def server_refuses_connection(self) -> None:
@@ -305,19 +322,22 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def operator_stops(self) -> None:
         self.slept = True
-        self.harness.lifecycle.sleep(OPERATOR)
+        with self.story.asking(CauseKind.operator):
+            self.harness.lifecycle.sleep(OPERATOR)
 
     @rule()
     def schedule_restarts(self) -> None:
         self.slept = self.slept or self.harness.status() is Status.running
-        self.harness.lifecycle.restart(Cause(CauseKind.restart))
+        with self.story.asking(CauseKind.restart):
+            self.harness.lifecycle.restart(Cause(CauseKind.restart))
 
     @rule(at_once=st.booleans())
     def operator_releases(self, at_once: bool) -> None:
         self.harness.lockout = self.harness.keep_awake_reason = None
         self.harness.lifecycle.allow_retry()
         if at_once:
-            self.harness.lifecycle.sleep_when_empty(OPERATOR)
+            with self.story.asking(CauseKind.operator):
+                self.harness.lifecycle.sleep_when_empty(OPERATOR)
         else:
             self.harness.lifecycle.restart_idle_timer()
 
@@ -334,6 +354,7 @@ class AnyOrder(RuleBasedStateMachine):
     def server_is_retired(self) -> None:
         if len(self.harness.plugins) % 5 == 0:  # seldom: little happens after it
             gone = self.gone = []
+            self.story.is_retired = True
             self.harness.lifecycle.retire().addCallback(lambda _: gone.append("gone"))
 
     @precondition(lambda self: self.gone is not None)
@@ -341,6 +362,7 @@ class AnyOrder(RuleBasedStateMachine):
     def server_is_reinstated(self) -> None:
         if self.harness.lifecycle.reinstate():
             self.gone = None
+            self.story.is_retired = False
 
     @invariant()
     def collect_sessions(self) -> None:
@@ -351,6 +373,18 @@ class AnyOrder(RuleBasedStateMachine):
                 self.sessions.append(result)
         if self.harness.status() in (Status.stopped, Status.failed):
             self.slept = False
+
+    @invariant()
+    def events_tell_the_status(self) -> None:
+        status = self.harness.status()
+        told = "down" if status in (Status.stopped, Status.failed) else status.value
+        # A server that was found running has no event before it answers.
+        assert self.story.state == told or (self.story.state, told) == ("down", "starting")
+        assert not self.story.errors
+
+    @invariant()
+    def each_session_that_counts_has_joined(self) -> None:
+        assert len(self.story.players) == self.harness.lifecycle.view.players
 
     @invariant()
     def at_most_one_process(self) -> None:
@@ -404,5 +438,5 @@ class AnyOrder(RuleBasedStateMachine):
             assert self.harness.status() is not Status.paused
 
 
-AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=60)
+AnyOrder.TestCase.settings = settings(max_examples=400, stateful_step_count=60)
 TestAnyOrder = AnyOrder.TestCase
