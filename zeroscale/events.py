@@ -107,7 +107,7 @@ class Joined(ServerEvent, frozen=True, kw_only=True):
     """A player came onto the server; of a protocol without names, a client.
 
     It comes when the connection counts as a player's, a second late at most: a Minecraft server has sent 4 KiB by then.
-    There is none for a client that the server has kicked at once, and no `Left` either.
+    There is none for a client that the server has kicked at once, and no `Left` either: the access log tells of it.
 
     :ivar client: the player.
     :ivar players: how many are on it now.

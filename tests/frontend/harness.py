@@ -191,6 +191,7 @@ class PlayerSession:
 
     ended: bool = False
     silent: bool = False
+    announced: bool = True
     moved: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
     def end(self) -> None:

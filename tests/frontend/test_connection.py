@@ -1145,6 +1145,24 @@ def test_only_the_end_of_a_client_that_joins_is_news(
     assert record.levelno == level
 
 
+def test_the_end_of_a_player_who_was_relayed_but_has_not_joined_is_news(
+    harness: FrontendHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness.server.status = Status.running
+    harness.player("Steve")
+    harness.accept()
+    [session] = harness.server.sessions
+    session.announced = False  # its server has kicked it at once
+    harness.relays.handovers[0].end()
+    harness.settle()
+    [record] = ends(caplog)
+    assert (record.levelno, record.getMessage()) == (
+        logging.INFO,
+        "survival: Steve (203.0.113.7:40000): closed after 0.0 s, and has not joined "
+        "(48 bytes to the server, 7 to the client)",
+    )
+
+
 def test_the_end_of_a_connection_without_a_name_is_news(
     generic: FrontendHarness, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -57,7 +57,7 @@ def test_the_end_is_counted_for_the_server(
     make_record: MakeRecord, harness: FrontendHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     record = make_record()
-    record.backend, record.player = harness.backend, "Steve"
+    record.backend, record.player, record.has_joined = harness.backend, "Steve", True
     record.first_event = LoginRequested(769, "x" * 300, 25565, "Steve", None, transfer=False, max_hold=None)
     harness.reactor.advance(1.25)
     record.end("closed", "7 bytes", to_server=7)

@@ -133,10 +133,10 @@ def test_a_pause_or_resume_by_hand_is_followed(harness: PeerHarness, engine: Doc
     engine.wait_for_state("paused", "paused", proxy)
     at = len(proxy.lines)
     engine.docker("unpause", "paused")
-    at = proxy.wait_for("resumed by another program", after=at)
+    at = proxy.wait_for("resuming: by another program", after=at)
     at = proxy.wait_for(": ready", after=at)
     engine.docker("pause", "paused")
-    proxy.wait_for("Pausing|paused by another program", after=at)
+    proxy.wait_for(": pausing: ", after=at)
     join(harness, proxy).leave()
     proxy.end()
     assert engine.state("paused") == "exited"

@@ -31,6 +31,7 @@ class ConnectionRecord:
     :ivar backend: the server that it is routed to; None before that, and if its host matches no server.
     :ivar first_event: the first event of its conversation.
     :ivar joins: it is the connection of a client that wants onto the server.
+    :ivar has_joined: there was an event `Joined` for the player; known once its session has ended.
     :ivar outcome: how it ended, in one word; None while it has not.
     """
 
@@ -42,6 +43,7 @@ class ConnectionRecord:
         self.backend: Backend | None = None
         self.first_event: ClientEvent | None = None
         self.joins = False
+        self.has_joined = False
         self.outcome: str | None = None
         self._refusal_reported = False
 
@@ -101,19 +103,20 @@ class ConnectionRecord:
         if not self._context.access_log.is_enabled_for(level):
             return
         seconds = self._context.reactor.seconds() - self._began
-        line = f"{self._prefix}{self.label}: {outcome} after {seconds:.1f} s{f' ({detail})' if detail else ''}"
+        missed = ", and has not joined" if self.player and outcome in RELAYED and not self.has_joined else ""
+        line = f"{self._prefix}{self.label}: {outcome} after {seconds:.1f} s{missed}{f' ({detail})' if detail else ''}"
         log_fields = {**self._fields, "outcome": outcome, "seconds": round(seconds, 3), **fields}
         self._context.access_log.log(rate_limit_key(self.address.host), outcome, line, level, log_fields)
 
     def _is_news(self, outcome: str) -> bool:
         """Return whether an operator reads of the end at INFO: of a client that joins, and that no event tells of.
 
-        Status requests, pings, health checks and scanners are none. A player on the server has joined and left, by
-        events; one that its server has kicked at once is in that server's own log.
+        Status requests, pings, health checks and scanners are none. Of a player who has joined, events tell; of one
+        whom the server has kicked at once, as it is not on the server's own whitelist, nothing else does.
         """
         if not self.joins or self._refusal_reported:
             return False
-        return not (self.player and outcome in RELAYED)
+        return not (self.player and self.has_joined and outcome in RELAYED)
 
     @property
     def _prefix(self) -> str:

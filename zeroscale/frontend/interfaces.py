@@ -28,9 +28,11 @@ class PlayerSession(Protocol):
     """One client's time on the server; while it counts as a player's, the server is not stopped for being idle.
 
     :ivar moved: set by the frontend: returns the bytes that the client has sent so far, and those that it was sent.
+    :ivar announced: there was an event `Joined` for it; final once it has ended.
     """
 
     moved: Callable[[], tuple[int, int]]
+    announced: bool
 
     def end(self) -> None:
         """End the session."""

@@ -190,14 +190,18 @@ class Join:
     def _relayed_at_once(self, report: Report, session: PlayerSession) -> Relayed:
         self._relay_over()
         relayed = self._relayed_result(report)
-        session.end()
+        self._end_session(session)
         return relayed
 
     def _not_relayed(self, failure: Failure, session: PlayerSession, backend: BackendSocket) -> Failure:
         self._relay_over()
-        session.end()
+        self._end_session(session)
         backend.abort()
         return failure
+
+    def _end_session(self, session: PlayerSession) -> None:
+        session.end()
+        self._record.has_joined = session.announced
 
     async def run(self, event: WakeEvent, decision: AdmitDecision) -> JoinResult:
         """Carry out the decision about an event; decide again if the server is lost before it is done."""
@@ -243,7 +247,7 @@ class Join:
             except BackendError as problem:
                 self._backend.server.unreachable(str(problem))
             finally:
-                session.end()
+                self._end_session(session)
         return Kicked(self._kick_outcome, self._kick_message(), "the server does not take connections")
 
     async def pass_status(self) -> Relayed | None:
