@@ -125,6 +125,19 @@ def test_too_many_and_too_old_ones_are_dropped(harness: Harness, caplog: pytest.
     assert sum("dropped" in message for message in caplog.messages) <= 2
 
 
+def test_a_clock_that_is_set_forward_drops_nothing(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.time
+    with Receiver() as receiver:
+        harness.may_begin = False
+        harness.start(receiver.url)
+        harness.add("before", at=real())
+        monkeypatch.setattr(time, "time", lambda: real() + 365 * 86400)
+        harness.add("after")
+        harness.may_begin = True
+        harness.call("restore", [])
+        assert [receiver.get().json["id"] for _ in range(2)] == ["before", "after"]
+
+
 def test_other_settings_are_used_at_once(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     with Receiver(Answer(503, [("Retry-After", "600")])) as broken, Receiver() as receiver:
         harness.start(broken.url)

@@ -45,6 +45,8 @@ class Sender:
         self._finishing = self._ended = False
         self._delayed = False
         self._lost = 0
+        # The age is counted from here on by the monotonic clock: a clock that is set forward must not drop everything.
+        self._wall_offset = time.time() - time.monotonic()
 
     def start(self) -> None:
         """Start the thread, unless it runs.
@@ -104,7 +106,7 @@ class Sender:
         """Wait for the next attempt; None: there will be none."""
         with self._changed:
             while not self._ended:
-                self._lose(self._queue.expire(time.time()), "too old")
+                self._lose(self._queue.expire(time.monotonic() + self._wall_offset), "too old")
                 began = self._may_begin()
                 waiting = self._queue.next() if began else None
                 delay = self._queue.delay(time.monotonic())
