@@ -7,6 +7,7 @@ blocks, and belongs in a thread. A file that cannot be used is set aside, and on
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import os
@@ -115,7 +116,7 @@ class HistoryFile:
             logger.warning("%s; no history of this server is kept", error)
         except (sqlite3.Error, OSError) as error:
             self.lost += len(rows)
-            reason = str(getattr(error, "strerror", None) or error)
+            reason = _reason(error, self.path.parent)
             if reason not in self._reported:
                 self._reported.add(reason)
                 logger.warning("Cannot write %s: %s; entries of the history are lost", self.path, reason)
@@ -266,6 +267,16 @@ def _is_damage(error: sqlite3.DatabaseError | UnicodeDecodeError) -> bool:
     if code is None:  # ours, of quick_check
         return type(error) is sqlite3.DatabaseError
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+
+
+def _reason(error: sqlite3.Error | OSError, directory: Path) -> str:
+    """Return why a file cannot be written. On a full disk SQLite may say "disk I/O error", as of a broken one."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    with contextlib.suppress(OSError):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR and not os.statvfs(directory).f_bavail:
+            return os.strerror(errno.ENOSPC)
+    return str(error)
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
