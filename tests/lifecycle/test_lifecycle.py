@@ -47,6 +47,21 @@ def test_a_restart_stops_a_running_server_and_starts_it_again() -> None:
     assert harness.status() is Status.running and isinstance(waiting[0], PlayerSession)
 
 
+def test_each_start_is_counted_by_its_cause() -> None:
+    harness = LifecycleHarness().running()
+    before = dict(harness.stats.snapshot(harness.clock.seconds()).wakes)
+    harness.lifecycle.restart(Cause(CauseKind.restart))
+    harness.plugin.exit()
+    harness.become_ready()
+    harness.lifecycle.sleep(Cause(CauseKind.operator))
+    harness.lifecycle.admit()
+    harness.lifecycle.wake(Cause(CauseKind.login))
+    harness.lifecycle.wake(Cause(CauseKind.login))
+    harness.plugin.exit()
+    after = harness.stats.snapshot(harness.clock.seconds()).wakes
+    assert after == {**before, "restart": 1, "login": before.get("login", 0) + 1}
+
+
 def test_a_restart_of_a_server_whose_stop_returns_at_once() -> None:
     harness = LifecycleHarness()
     harness.can_wait = harness.plugin.can_wait = False

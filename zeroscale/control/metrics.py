@@ -227,7 +227,7 @@ def _server_counters(servers: tuple[ServerReport, ...]) -> Iterator[Metric]:
     seconds = _counter("zeroscale_server_status_seconds", "seconds spent in each status", "server", "status")
     wakes = _counter(
         "zeroscale_server_wakes",
-        "wakes: by a login, a connection (other protocols), the operator, a schedule, a restart",
+        "wakes: by a login, a connection (other protocols), the operator, a schedule, a restart, another program",
         "server",
         "reason",
     )

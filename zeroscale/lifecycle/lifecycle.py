@@ -121,15 +121,13 @@ class ServerLifecycle:
     def wake(self, cause: Cause, *, ignore_lockout: bool = False) -> None:
         """Start the server where it does not run and may be started.
 
-        :param cause: why; the wake is counted by its kind.
+        :param cause: why; a start is counted by its kind.
         :param ignore_lockout: start it though its operator has locked it.
         """
         if self._shutdown.in_progress or (self._view.get().lockout is not None and not ignore_lockout):
             return
         if self._record.status is Status.failed and not self._record.may_be_retried:
             return
-        if self._record.is_down or self._record.status is Status.paused:
-            self._slot.dependencies.stats.woken(cause.kind.value)
         if self._record.status is Status.starting:
             # should it be a server that was found, and does not run after all
             self._record.start_wanted = self._record.start_wanted or cause

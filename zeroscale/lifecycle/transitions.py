@@ -178,10 +178,8 @@ class ServerTransitions:
     def start(self, cause: Cause) -> None:
         """Start the server."""
         self._exit_watch.clear_output()
-        self._enter(Status.starting)
-        self._woken = cause
+        self._enter_woken(cause)
         self.record.start_wanted = cause  # should the server be found running, and not run after all
-        self.events.emit(Woken(server=self._name, at=self.events.now, cause=cause))
         try:
             self.slot.replace_if_failed()
         except ZeroscaleError as error:
@@ -200,9 +198,7 @@ class ServerTransitions:
 
     def resume(self, cause: Cause) -> None:
         """Resume a paused server."""
-        self._enter(Status.starting)
-        self._woken = cause
-        self.events.emit(Woken(server=self._name, at=self.events.now, cause=cause, resumed=True))
+        self._enter_woken(cause, resumed=True)
         attempt = self._begin_start(min(self.policy.start_timeout, LONGEST_RESUME))
         self._await_first_answer(attempt.resume(self._pause_call))
 
@@ -377,6 +373,12 @@ class ServerTransitions:
             self._pause_call = None
             self.swap_plugin()
         self._status_changed()
+
+    def _enter_woken(self, cause: Cause, *, resumed: bool = False) -> None:
+        self._enter(Status.starting)
+        self._woken = cause
+        self._dependencies.stats.woken(cause.kind.value)
+        self.events.emit(Woken(server=self._name, at=self.events.now, cause=cause, resumed=resumed))
 
     def _enter_stopping(self, cause: Cause) -> None:
         self._enter(Status.stopping)
