@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ class Dockerd:
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "docker.sock"
         self._directory = directory
+        # The engine's own sockets are there, and the path of a socket has at most 107 bytes.
+        self._sockets = Path(tempfile.mkdtemp(prefix="engine-"))
         self._program: Program | None = None
         settings = {
             "storage-driver": "vfs",
@@ -39,7 +42,7 @@ class Dockerd:
             "ip6tables": False,
             "live-restore": True,
             "data-root": str(directory / "data"),
-            "exec-root": str(directory / "exec"),
+            "exec-root": str(self._sockets),
             "pidfile": str(directory / "pid"),
             "hosts": [self.url],
             "default-ulimits": {"nofile": FILES},
@@ -73,12 +76,13 @@ class Dockerd:
             self.docker("rm", "--force", *containers)
         self.end()
         self._unmount()
+        shutil.rmtree(self._sockets)
 
     def _unmount(self) -> None:
         """It leaves its mounts behind, and a directory with one in it cannot be removed."""
         mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
         for target in reversed(mounted):
-            if target.startswith(f"{self._directory}/"):
+            if target.startswith((f"{self._directory}/", f"{self._sockets}/")):
                 subprocess.run(["umount", "--lazy", target], check=True, timeout=60)
 
     def docker(self, *words: str, given: bytes | None = None) -> str:

@@ -213,7 +213,6 @@ def test_which_addresses_may_send_a_header(plugin: str, harness: PeerHarness) ->
         f"closed-{plugin}",
         ["false"],
         free_port(),
-        log="--info",
         options=[*TRUST, "--wake_timeout", "0.5"],
     )
     trusted = SENDERS["v2"]

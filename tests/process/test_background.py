@@ -720,6 +720,11 @@ async def test_nginx_as_a_daemon(scripts: Background, process: ServerProcess) ->
     )
     await scripts.start(process, f"PATH=$PATH:/usr/sbin exec nginx -c {configuration}")
     await until(lambda: not process.reads_console)
+    # nginx loses a signal that comes before its master process waits for signals; its workers begin later.
+    reader, writer = await asyncio.open_connection("127.0.0.1", scripts.port)
+    writer.write(b"GET / HTTP/1.0\r\n\r\n")
+    assert await reader.read()
+    writer.close()
     await stop(process)
     assert not scripts.accepts()
 
