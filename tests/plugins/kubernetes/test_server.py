@@ -698,8 +698,7 @@ async def test_zeroscale_starts_it_stops_it_and_respects_scaling_by_hand(subject
             assert [body["spec"]["replicas"] for body in cluster.bodies] == [1, 0, 0]
             cluster.scale("mc", 2)
             await says(
-                "not stopped: it does not say who is on "
-                "(statefulset/mc has 2 replicas; more than one is never stopped)"
+                "not stopped: it does not say who is on (statefulset/mc has 2 replicas; more than one is never stopped)"
             )
             cluster.scale("mc", 0)
             await says(": stopped")
