@@ -75,16 +75,12 @@ PROXY = parse_http_url("http://proxy:3128")
         ({"https_proxy": "proxy:3128", "no_proxy": "ample.org,,hook.example.org:80"}, PROXY),
     ],
 )
-def test_the_proxy_of_the_environment(
-    environment: dict[str, str], proxy: HttpUrl | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.environ", environment)
-    assert proxy_for(URL) == proxy
+def test_the_proxy_of_the_environment(environment: dict[str, str], proxy: HttpUrl | None) -> None:
+    assert proxy_for(URL, environment) == proxy
 
 
 @pytest.mark.parametrize("given", ["https://proxy", "socks5://SECRET@proxy"])
-def test_a_proxy_that_cannot_be_used(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.environ", {"https_proxy": given})
+def test_a_proxy_that_cannot_be_used(given: str) -> None:
     with pytest.raises(ValueError, match=r"^https_proxy: ") as caught:
-        proxy_for(URL)
+        proxy_for(URL, {"https_proxy": given})
     assert "SECRET" not in str(caught.value)

@@ -6,6 +6,7 @@ What an outcome says of a problem has neither the URL nor anything of an answer'
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 
@@ -76,7 +77,7 @@ class Delivery:
         assert url is not None
         headers = {"Content-Type": "application/json", "User-Agent": f"zeroscale/{VERSION}", **headers}
         try:
-            answer = post(url, headers, body, timeout=self._target.timeout, proxy=proxy_for(url))
+            answer = post(url, headers, body, timeout=self._target.timeout, proxy=proxy_for(url, os.environ))
         except OSError as error:
             return DeliveryOutcome(_why(error))
         except (ProtocolError, ValueError) as error:

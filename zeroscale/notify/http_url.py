@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from urllib.parse import quote, unquote, urlsplit
 
 from msgspec import Struct
@@ -66,24 +67,34 @@ def parse_http_url(text: str) -> HttpUrl:
     return HttpUrl(parts.scheme == "https", host, port or DEFAULT_PORTS[parts.scheme], target, authorization)
 
 
-def proxy_for(url: HttpUrl) -> HttpUrl | None:
+def proxy_for(url: HttpUrl, environment: Mapping[str, str]) -> HttpUrl | None:
     """Return the proxy that the environment names for a URL; None: it is to be connected to itself.
 
-    As for curl, `https_proxy` and `http_proxy` name it, `no_proxy` has the exceptions, and names in lower case come
-    first.
+    As for curl and Python, `https_proxy` and `http_proxy` name it, `no_proxy` has the exceptions, and names in lower
+    case come first.
 
     :raises ValueError: it names one that cannot be used.
     """
-    from urllib.request import getproxies, proxy_bypass  # here, since it takes 1.6 MiB
-
-    scheme = "https" if url.secure else "http"
-    given = getproxies().get(scheme)
-    if not given or proxy_bypass(f"{url.host}:{url.port}"):
+    name = "https_proxy" if url.secure else "http_proxy"
+    given = environment.get(name) or environment.get(name.upper())
+    exceptions = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    if not given or _is_exception(url, exceptions):
         return None
     try:
         proxy = parse_http_url(given if "://" in given else f"http://{given}")
     except ValueError as error:
-        raise ValueError(f"{scheme}_proxy: {error}") from None
+        raise ValueError(f"{name}: {error}") from None
     if proxy.secure:
-        raise ValueError(f"{scheme}_proxy: a proxy is spoken to over http:// only")
+        raise ValueError(f"{name}: a proxy is spoken to over http:// only")
     return proxy
+
+
+def _is_exception(url: HttpUrl, exceptions: str) -> bool:
+    for each in (item.strip().lower().lstrip(".") for item in exceptions.split(",")):
+        if each == "*" or (each and any(_is_below(host, each) for host in (url.host, f"{url.host}:{url.port}"))):
+            return True
+    return False
+
+
+def _is_below(host: str, name: str) -> bool:
+    return host == name or host.endswith(f".{name}")
