@@ -267,8 +267,18 @@ def test_lines_that_a_full_disk_has_cost_are_counted_and_reported_when_it_is_not
     assert len(disk.written) == 2
 
 
-def record(level: int, text: str = "line") -> logging.LogRecord:
-    return logging.LogRecord("zeroscale", level, "", 0, text, (), None)
+def record(level: int, text: str = "line", logger: str = "zeroscale") -> logging.LogRecord:
+    return logging.LogRecord(logger, level, "", 0, text, (), None)
+
+
+def test_a_flood_of_one_logger_or_level_leaves_out_no_line_of_another() -> None:
+    lines: list[str] = []
+    handler = Handler(lines.append, lambda: 100.0)
+    for _ in range(LINES + 50):
+        handler.emit(record(logging.INFO, logger="zeroscale.access"))
+        handler.emit(record(logging.DEBUG, logger="zeroscale.server"))
+    handler.emit(record(logging.INFO, "survival: starting", logger="zeroscale.server"))
+    assert lines == ["line"] * 2 * LINES + ["survival: starting"]
 
 
 def test_the_lines_of_a_second_are_bounded_but_for_warnings() -> None:

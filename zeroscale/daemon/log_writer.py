@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -31,7 +31,8 @@ LONGEST_RETRY = 300.0
 
 LINES = 200
 WINDOW = 1.0
-"""Lines below WARNING in so many seconds, over all loggers; more than a person can read."""
+"""Lines of one logger and level below WARNING in so many seconds; more than a person can read. Each has lines of its own,
+so that a flood of connections in the access log leaves out no line about a server."""
 
 
 class Output(Protocol):
@@ -204,19 +205,19 @@ class LogWriter:
 
 
 class Handler(logging.Handler):
-    """Formats records and passes them to a function; at most `LINES` below WARNING in a `WINDOW`, and their number."""
+    """Formats records and passes them to a function; at most `LINES` of a logger and level in a `WINDOW`, and their number."""
 
     def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._write = write
         self._clock = clock
         self._window = 0.0
-        self._lines = 0
+        self._lines: Counter[tuple[str, int]] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; one that cannot be formatted is reported as stdlib logging does, and raises nothing."""
         try:
-            left_out = self._left_out(record.levelno)
+            left_out = self._left_out(record)
             if left_out is None:
                 return
             if left_out:
@@ -226,17 +227,19 @@ class Handler(logging.Handler):
         except Exception:
             self.handleError(record)
 
-    def _left_out(self, level: int) -> int | None:
+    def _left_out(self, record: logging.LogRecord) -> int | None:
         """Count a record; return how many were left out before it, or None if it is to be left out itself."""
         now = self._clock()
         left_out = 0
         if now - self._window >= WINDOW:
-            left_out = max(0, self._lines - LINES)
-            self._window, self._lines = now, 0
-        if level >= logging.WARNING:
+            left_out = sum(max(0, lines - LINES) for lines in self._lines.values())
+            self._window = now
+            self._lines.clear()
+        if record.levelno >= logging.WARNING:
             return left_out
-        self._lines += 1
-        return left_out if self._lines <= LINES else None
+        source = record.name, record.levelno
+        self._lines[source] += 1
+        return left_out if self._lines[source] <= LINES else None
 
 
 SUMMARY = {"name": logger.name, "levelno": logging.INFO, "levelname": "INFO"}
