@@ -493,7 +493,7 @@ async def test_the_log_says_which_relay_has_a_client(relay: str, caplog: pytest.
         name = "splice" if harness.context.poller is not None and relay == "auto" else "transport"
         address = harness.clients[0].transport.getPeer()
         (line,) = [record for record in caplog.records if hasattr(record, "relay")]
-        assert (line.getMessage(), line.relay) == (f"{address} is relayed by {name}", name)
+        assert (line.getMessage(), line.relay) == (f"{address.host}:{address.port} is relayed by {name}", name)
         client.socket.close()
 
 

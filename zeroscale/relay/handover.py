@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable, Mapping
 
 from twisted.internet import tcp
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IPushProducer, ITransport
+from twisted.internet.interfaces import IAddress, IPushProducer, ITransport
 from twisted.python.failure import Failure
 
 from zeroscale.backoff import Backoff
@@ -33,9 +34,20 @@ def _log_crash(failure: Failure) -> None:
     logger.critical("The relay's thread has died: %s", failure.getTraceback())
 
 
+def _text_of(address: IAddress) -> str:
+    """Return an address as the access log has it."""
+    match address:
+        case IPv4Address(host=host, port=port):
+            return f"{host}:{port}"
+        case IPv6Address(host=host, port=port):
+            return f"[{host}]:{port}"
+    return str(address)
+
+
 def _log_choice(client: ITransport, relay: Relay) -> None:
     if logger.isEnabledFor(logging.DEBUG):
-        logger.debug("%s is relayed by %s", client.getPeer(), relay.name, extra={"relay": relay.name})
+        peer = _text_of(client.getPeer())
+        logger.debug("%s is relayed by %s", peer, relay.name, extra={"peer": peer, "relay": relay.name})
 
 
 class Relays:
