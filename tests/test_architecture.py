@@ -63,7 +63,7 @@ RULES = [
     ),
     Rule(("status", "access_lists", "reports"), VALUES),
     Rule(("events",), ("status",)),
-    Rule(("event_text",), ("events", "status"), never=(*PURE, "logging")),
+    Rule(("event_text",), ("characters", "events", "status"), never=(*PURE, "logging")),
     Rule(("server_log",), ()),
     Rule(("reactor",), (), outside=("twisted", "zope"), never=REACTOR),
     Rule(("protocols",), VALUES, never=(*PURE, "logging")),

@@ -215,3 +215,20 @@ NOW = 1_796_000_000.0
 )
 def test_moments(seconds: float, text: str) -> None:
     assert format_moment(NOW + seconds, NOW, time.gmtime) == text
+
+
+@pytest.mark.parametrize(
+    "name, shown",
+    [
+        ("Ada", "Ada"),
+        ("名前", "名前"),
+        ("José Pérez", "'José Pérez'"),
+        ("joined (1", "'joined (1'"),
+        ("\u3164", "'\\u3164'"),
+        ("Ada\ufe0f", "'Ada\\ufe0f'"),
+        ("Ada\U000e0100", "'Ada\\U000e0100'"),
+        ("\u202eadA", "'\\u202eadA'"),
+    ],
+)
+def test_a_name_that_is_not_what_it_looks_like_is_quoted(name: str, shown: str) -> None:
+    assert client_text(ClientInfo(name)) == shown

@@ -13,3 +13,7 @@ LINE_SEPARATORS = "\u2028\u2029"
 
 SURROGATES = "\ud800-\udfff"
 """Halves of pairs, which no encoding can write."""
+
+INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"
+"""What is a letter or a mark to Unicode, so that `str.isprintable` is true, and is drawn as nothing: fillers, variation
+selectors, the empty braille pattern."""

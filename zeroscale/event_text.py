@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from zeroscale.characters import INVISIBLE
 from zeroscale.events import (
     Cause,
     CauseKind,
@@ -29,7 +30,7 @@ NEAR = 6 * 86400.0
 """Seconds within which the day of the week tells the date."""
 
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-_QUOTED = r"[ '\"\\]"
+_QUOTED = rf"[ '\"\\{INVISIBLE}]"
 
 
 def format_duration(seconds: float) -> str:
@@ -81,8 +82,10 @@ def client_text(client: ClientInfo, *, addresses: bool = True) -> str:
 
 
 def quoted_name(name: str) -> str:
-    """Return a name as it is where it is plain, else in quotes."""
-    return name if name.isprintable() and not re.search(_QUOTED, name) else repr(name)
+    """Return a name as it is where it is plain, else in quotes, with escapes in place of what cannot be seen."""
+    if name.isprintable() and not re.search(_QUOTED, name):
+        return name
+    return re.sub(f"[{INVISIBLE}]", lambda found: ascii(found[0])[1:-1], repr(name))
 
 
 def cause_text(cause: Cause, *, stop: bool = False, addresses: bool = True) -> str:
