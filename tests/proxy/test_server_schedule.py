@@ -24,7 +24,7 @@ from zeroscale.proxy.server_schedule import LOOK_EVERY, TRY_AGAIN, ServerSchedul
 from zeroscale.proxy.stop_planner import StopPlanner
 from zeroscale.schedule.timeline import Phase, Timeline, Wish
 from zeroscale.schedule.windows import parse_window
-from zeroscale.status import Status
+from zeroscale.status import ClientInfo, Status
 
 MINUTE = 60.0
 HOUR = 3600.0
@@ -777,3 +777,26 @@ def take_step(world: World, sessions: list[PlayerSession], name: str, *values: A
         case "keep" | "let":
             world.harness.keep_awake_reason = "a backup" if name == "keep" else None
     world.settle()
+
+
+def test_the_story_of_a_window_and_a_restart_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world = World("2026-11-30 15:00", keep_awake=WORKDAYS, restart="0 18 * * *", stop_warnings=(600.0, 60.0)).started()
+    world.until("2026-11-30 17:30")
+    world.lifecycle.admit(ClientInfo("Ada", "203.0.113.7:51234"))
+    world.until("2026-11-30 22:00")
+    assert [f"{each.levelname}:{each.getMessage()}" for each in caplog.records] == [
+        "INFO:test: kept awake by schedule Mon-Fri 16:00-22:00 until 22:00",
+        "INFO:test: starting: schedule Mon-Fri 16:00-22:00",
+        "INFO:test: ready after 0.0 s",
+        "INFO:test: Ada joined (1 player)",
+        "INFO:test: it restarts in 10 min",
+        "INFO:test: it restarts in 1 min",
+        "INFO:test: stopping: scheduled restart (0 18 * * *)",
+        "INFO:test: Ada left after 30 min (0 players)",
+        "INFO:test: stopped after 0.0 s",
+        "INFO:test: starting: scheduled restart (0 18 * * *)",
+        "INFO:test: ready after 0.0 s",
+        "INFO:test: stopping: no connections for 4 h",
+        "INFO:test: stopped after 0.0 s",
+    ]
