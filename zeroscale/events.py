@@ -33,7 +33,7 @@ class CauseKind(Enum):
     found = "found"
     """The server ran, or stopped, without zeroscale."""
     idle = "idle"
-    """There was no player for the idle time."""
+    """There was no player for the idle time, or it was paused for long enough."""
     shutdown = "shutdown"
     """zeroscale exits."""
     removed = "removed"

@@ -35,6 +35,7 @@ class EventStory:
         self.players: list[ClientInfo] = []
         self.asked_by: CauseKind | None = None
         self.is_retired = False
+        self._is_resumed = False
         self._stop_cause: Cause | None = None
         self._last: ServerEvent | None = None
         self.errors: list[AssertionError | ValueError] = []
@@ -57,13 +58,13 @@ class EventStory:
         match event:
             case Woken(resumed=resumed):
                 assert self.state == ("paused" if resumed else "down"), event
-                self.state = "starting"
+                self.state, self._is_resumed = "starting", resumed
             case Ready(found=found):
                 # The start of a server that was found is no event.
                 assert self.state == "starting" or (found and self.state == "down"), event
-                self.state = "running"
+                self.state, self._is_resumed = "running", False
             case Joined(client=client, players=players):
-                assert self.state in ("running", "stopping", "paused"), event
+                assert self.state in ("running", "stopping", "paused") or self._is_resumed, event
                 self.players.append(client)
                 assert players == len(self.players), event
             case Left(client=client, players=players, seconds=seconds):
@@ -93,6 +94,7 @@ class EventStory:
                 assert isinstance(self._last, Failed) and self._last.retry_in is None, event
         if self.state in ("down", "starting", "running"):
             self._stop_cause = None
+        self._is_resumed = self._is_resumed and self.state == "starting"
         self._last = event
 
     def _check_stop(self, cause: Cause, event: Stopping) -> None:
@@ -101,7 +103,8 @@ class EventStory:
         elif cause.kind is CauseKind.removed:
             assert self.is_retired, event
         elif cause.kind is CauseKind.idle:
-            assert not self.is_retired and not self.players, event
+            # One that another program has paused with players on is stopped all the same.
+            assert not self.is_retired and (not self.players or self.state == "paused"), event
         elif cause.kind is CauseKind.start_failed:
             # A server that was found running has no event of its start.
             assert self.state in ("starting", "down"), event

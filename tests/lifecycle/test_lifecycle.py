@@ -453,5 +453,5 @@ class AnyOrder(RuleBasedStateMachine):
             assert self.harness.status() is not Status.paused
 
 
-AnyOrder.TestCase.settings = settings(max_examples=400, stateful_step_count=60)
+AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=60)
 TestAnyOrder = AnyOrder.TestCase

@@ -31,8 +31,8 @@ LONGEST_RETRY = 300.0
 
 LINES = 200
 WINDOW = 1.0
-"""Lines of one logger and level below WARNING in so many seconds; more than a person can read. Each has its own, so that
-a flood of connections in the access log leaves out no line about a server."""
+"""Lines of one logger and level below WARNING in so many seconds; more than a person can read. Each has its own,
+so that a flood of connections in the access log leaves out no line about a server."""
 
 
 class Output(Protocol):
@@ -205,7 +205,7 @@ class LogWriter:
 
 
 class Handler(logging.Handler):
-    """Formats records and passes them to a function; in a `WINDOW` at most `LINES` of a logger and level below WARNING."""
+    """Formats records and passes them to a function; below WARNING at most `LINES` of a logger in a `WINDOW`."""
 
     def __init__(self, write: Callable[[str], object], clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
