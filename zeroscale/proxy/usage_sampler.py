@@ -135,7 +135,7 @@ class UsageSampler:
 
         def ignore(failure: Failure) -> None:
             self._last = None
-            self._log.debug("what it uses is not known: %s", failure.getErrorMessage() or failure.type.__name__)
+            self._log.debug("what it uses is not known: %s", failure.getErrorMessage() or repr(failure.value))
 
         def done(_: None) -> None:
             self._pending = None
