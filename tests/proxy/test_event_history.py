@@ -138,7 +138,8 @@ async def test_what_was_measured_so_far_counts_while_the_server_runs(
 
 @pytest_twisted.ensureDeferred
 async def test_the_reactor_goes_on_while_the_end_waits_for_the_disk(world: World) -> None:
-    await world.start()
+    began = time.time()
+    proxy = await world.start()
     await world.visit()
     assert world.proxy is not None
     await entries(world.proxy)  # the file is there
@@ -147,6 +148,8 @@ async def test_the_reactor_goes_on_while_the_end_waits_for_the_disk(world: World
 
         def unlock_at_the_end() -> None:
             if "zeroscale-call" in thread_names() and other.in_transaction:
+                with pytest.raises(ControlError, match="zeroscale exits"):
+                    proxy.history(["one"], DAY, 10)
                 other.rollback()
 
         timer = task.LoopingCall(unlock_at_the_end)
@@ -156,6 +159,8 @@ async def test_the_reactor_goes_on_while_the_end_waits_for_the_disk(world: World
         timer.stop()
         assert not other.in_transaction
     assert [each.event for each in world.on_disk()] == ["woken", "session", "stopped"]
+    [found] = read_stats([("one", world.server_directory)], began - 1, time.time() + 1)
+    assert found.asleep + found.awake <= time.time() - began, "no time is counted twice"
 
 
 @pytest_twisted.ensureDeferred

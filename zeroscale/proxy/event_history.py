@@ -74,6 +74,7 @@ class EventHistory:
         """
         for name in names:
             self.close_server(name)
+        self._server = lambda name: None  # whatever comes now would begin another history of the same time
         return call_in_thread(self._reactor, self._writer.close)
 
     def entries(self, names: Sequence[str], seconds: float, limit: int) -> Deferred[msgspec.Raw]:
@@ -125,7 +126,7 @@ class EventHistory:
             self._reactor.callFromThread(answer.callback, result)
 
         if not self._writer.read(call):
-            raise ControlError("the history cannot be read now: no thread can be started")
+            raise ControlError("the history cannot be read now: zeroscale exits, or has no thread for it")
         return answer
 
     def _history(self, name: str) -> _ServerHistory | None:
