@@ -69,14 +69,16 @@ class Dockerd:
 
     def clear(self) -> None:
         """Ends it, and all that it runs."""
-        if self._program is None:
-            self.begin()
-        containers = self.docker("ps", "--all", "--quiet").split()
-        if containers:
-            self.docker("rm", "--force", *containers)
-        self.end()
-        self._unmount()
-        shutil.rmtree(self._sockets)
+        try:
+            if self._program is None:
+                self.begin()
+            containers = self.docker("ps", "--all", "--quiet").split()
+            if containers:
+                self.docker("rm", "--force", *containers)
+        finally:
+            self.end()
+            self._unmount()
+            shutil.rmtree(self._sockets, ignore_errors=True)
 
     def _unmount(self) -> None:
         """It leaves its mounts behind, and a directory with one in it cannot be removed."""

@@ -36,7 +36,8 @@ def test_any_name_wakes_and_joins(harness: PeerHarness, engine: str, version: st
     for player in players:
         player.leave()
     for name in ("Миряев", "'has space'", r"'\u202eevetS\u200f'"):
-        proxy.wait_for(rf"DEBUG:zeroscale.access:[^ ]+: {name.replace(chr(92), chr(92) * 2)} \(127.0.0.1:\d+\): closed")
+        shown = name.replace("\\", "\\\\")
+        proxy.wait_for(rf":zeroscale.access:[^ ]+: {shown} \(127.0.0.1:\d+\): closed")
     assert "\x1b" not in proxy.text()
     proxy.end()
 
