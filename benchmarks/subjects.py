@@ -38,6 +38,11 @@ stream {{
         proxy_pass 127.0.0.1:{server};
         tcp_nodelay on;
     }}
+    server {{
+        listen 127.0.0.1:{listen} udp;
+        proxy_pass 127.0.0.1:{server};
+        proxy_timeout 60s;
+    }}
 }}
 """
 
