@@ -262,7 +262,7 @@ class DatagramPort:
     @property
     def has_waiting(self) -> bool:
         """Whether clients without a session wait to be passed on."""
-        return self.loop_port.queue.has_waiting
+        return self._closing is None and self.loop_port.queue.has_waiting
 
     def sessions(self) -> list[DatagramSession]:
         """Return the live sessions."""
