@@ -22,7 +22,7 @@ class Observer:
         self.server = server
 
     def arrived(self, client: Any, datagrams: list[bytes]) -> None:
-        self.port.open_session(client, "127.0.0.1", self.server, datagrams)
+        self.port.open_session(client, ("127.0.0.1", self.server), datagrams)
 
     def session_ended(self, session: Any, end: Any) -> None:
         logging.info("%s: %s", session.client, end)

@@ -55,7 +55,7 @@ class Observer:
 
     port: DatagramPort
 
-    def __init__(self, server: tuple[Any, ...] | None) -> None:
+    def __init__(self, server: tuple[str, int] | None) -> None:
         self.server = server
         self.header = b""
         self.arrivals: list[tuple[DatagramClient, list[bytes]]] = []
@@ -65,7 +65,7 @@ class Observer:
     def arrived(self, client: DatagramClient, datagrams: list[bytes]) -> None:
         self.arrivals.append((client, datagrams))
         if self.server is not None:
-            self.sessions.append(self.port.open_session(client, *self.server[:2], datagrams, self.header))
+            self.sessions.append(self.port.open_session(client, self.server, datagrams, self.header))
 
     def session_ended(self, session: DatagramSession, end: SessionEnd) -> None:
         self.ends.append(end)
@@ -84,7 +84,7 @@ class Relaying:
 
     def listen(self, server: socket.socket | None, host: str = "127.0.0.1", **limits: Any) -> Observer:
         """Open a port whose clients reach a server; None: they get no session."""
-        observer = Observer(server.getsockname() if server is not None else None)
+        observer = Observer(server.getsockname()[:2] if server is not None else None)
         observer.port = self.relay.listen(listen_datagrams(host, 0), observer, **limits)
         return observer
 

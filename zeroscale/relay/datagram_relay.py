@@ -269,11 +269,11 @@ class DatagramPort:
         return list(self._sessions)
 
     def open_session(
-        self, client: DatagramClient, host: str, port: int, early: Sequence[bytes], header: bytes = b""
+        self, client: DatagramClient, backend: tuple[str, int], early: Sequence[bytes], header: bytes = b""
     ) -> DatagramSession:
         """Relay a client's datagrams to a server from now on.
 
-        :param host: the server's IPv4 or IPv6 address.
+        :param backend: the server's IPv4 or IPv6 address, and its port.
         :param early: what the client has sent so far, at least one datagram; it is sent first.
         :param header: sent before the first datagram, as a part of it.
         :raises RelayError: the port is closed, the table is full, or there is no descriptor left or no route.
@@ -288,7 +288,7 @@ class DatagramPort:
             self._dropped[Drop.table_full] += len(early)
             raise RelayError(f"the relay opens no session: there are {len(self._sessions)}")
         try:
-            sock = connect_datagrams(host, port)
+            sock = connect_datagrams(*backend)
         except OSError as error:
             self._dropped[Drop.unsent] += len(early)
             raise RelayError(f"the relay opens no session: {error.strerror}") from error

@@ -1,0 +1,46 @@
+"""The table of sessions: its bound, who gives way to newcomers, and who is idle."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from zeroscale.relay.session_table import SPARED_FOR, SessionTable
+
+
+class Session(Struct):
+    last: float
+    assured: bool = False
+
+
+def full(*sessions: Session) -> SessionTable[int, Session]:
+    table: SessionTable[int, Session] = SessionTable(len(sessions), 60)
+    for number, session in enumerate(sessions):
+        assert table.room(0) == (True, None)
+        table.add(number, session)
+    return table
+
+
+def test_sessions_are_found_and_forgotten() -> None:
+    first, second = Session(0), Session(0)
+    table = full(first, second)
+    assert (table.get(0), len(table), list(table)) == (first, 2, [first, second])
+    table.remove(0)
+    table.remove(0)
+    assert (table.get(0), len(table), table.room(0)) == (None, 1, (True, None))
+
+
+def test_the_oldest_that_proved_nothing_gives_way() -> None:
+    table = full(Session(0, assured=True), Session(1), Session(0))
+    assert table.room(1 + SPARED_FOR) == (True, 1)
+
+
+def test_one_that_was_used_just_now_does_not_give_way() -> None:
+    assert full(Session(1), Session(0)).room(0.9 + SPARED_FOR) == (False, None)
+
+
+def test_those_that_answered_the_server_never_give_way() -> None:
+    assert full(Session(0, assured=True), Session(0, assured=True)).room(1000) == (False, None)
+
+
+def test_idle_sessions_are_named() -> None:
+    assert full(Session(10), Session(9), Session(11)).idle(70) == [0, 1]
