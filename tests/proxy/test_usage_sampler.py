@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
@@ -122,6 +124,24 @@ def test_players_that_come_and_go_all_the_time_cost_few_samples() -> None:
     assert server.asked < 300 / 5 + 5
     server.stops()
     assert server.sums()[1] <= server.sums()[0] * 0.1 + 0.001, "a time in which a player was on does not count"
+
+
+def test_connections_that_come_and_go_all_the_time_do_not_set_the_timer_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server()
+    server.is_ready()
+    resets: list[float] = []
+    reset = DelayedCall.reset
+
+    def count(call: DelayedCall, seconds: float) -> None:
+        resets.append(seconds)
+        reset(call, seconds)
+
+    monkeypatch.setattr(DelayedCall, "reset", count)
+    for _ in range(1000):
+        server.joins()
+        server.clock.advance(0.001)
+        server.leaves()
+    assert len(resets) == 1
 
 
 def test_sums_are_recorded_at_times() -> None:

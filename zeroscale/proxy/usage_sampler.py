@@ -19,6 +19,9 @@ INTERVAL = 60.0
 SHORTEST = 5.0
 """Seconds between two samples at least; players of a busy server come and go all the time."""
 
+SAME = 0.01
+"""Seconds between two times for which the timer is not set anew: a web server has a thousand connections a second."""
+
 REPORT_INTERVAL = 600.0
 """Seconds after which the sums are recorded, so that a crash costs little."""
 
@@ -73,7 +76,9 @@ class UsageSampler:
             case Left():
                 self._players = event.players
                 if not self._players and self._timer is not None:
-                    self._timer.reset(max(0.0, self._early_in))  # the time without a player begins there
+                    delay = max(0.0, self._early_in)  # the time without a player begins there
+                    if abs(self._timer.getTime() - self._clock.seconds() - delay) > SAME:
+                        self._timer.reset(delay)
             case Stopping() | Stopped():
                 self.stop()
             case Failed() if event.during != "stop":
