@@ -63,6 +63,11 @@ def player(root: Path) -> socket.socket:
     return client
 
 
+def remove_state(root: Path) -> None:
+    """Remove the state directory at once: zeroscale may be writing to it."""
+    shutil.rmtree((root / "state").rename(root / "removed"))
+
+
 def ctl(root: Path, *words: str) -> str:
     command = python("-m", "zeroscale.ctl.main", *words, "--socket", str(root / "state" / "control.sock"))
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE, cwd=root).stdout
@@ -71,7 +76,7 @@ def ctl(root: Path, *words: str) -> str:
 def test_it_stops_its_servers_after_its_sockets_were_removed(root: Path, program: Program) -> None:
     with player(root):
         appears(root / "started", program)
-        shutil.rmtree(root / "state")
+        remove_state(root)
         program.signal(signal.SIGTERM)
         assert program.wait() == 0, program.output
     assert (root / "stopped").exists(), program.output
@@ -81,7 +86,7 @@ def test_it_stops_its_servers_after_its_sockets_were_removed(root: Path, program
 @pytest.mark.slow
 def test_its_sockets_are_made_again(root: Path, program: Program) -> None:
     before = {name: stat.S_IMODE((root / "state" / name).stat().st_mode) for name in SOCKETS}
-    shutil.rmtree(root / "state")
+    remove_state(root)
     for name, mode in before.items():
         appears(root / "state" / name, program)
         assert stat.S_IMODE((root / "state" / name).stat().st_mode) == mode
@@ -89,7 +94,7 @@ def test_its_sockets_are_made_again(root: Path, program: Program) -> None:
     assert "game" in ctl(root, "status")
     with player(root):
         appears(root / "started", program)
-        shutil.rmtree(root / "state")
+        remove_state(root)
         appears(root / "state" / "control.sock", program)
         assert "starting" in ctl(root, "status")
         program.signal(signal.SIGTERM)
