@@ -548,7 +548,7 @@ async def test_a_loop_that_started_it_again_while_no_zeroscale_ran(
     process.record_stop(StopProgress.sent)
     process.detach()
     os.kill(before, signal.SIGTERM)
-    await until(lambda: scripts.pid != before and scripts.accepts())
+    await until(lambda: scripts.accepts() and scripts.pid != before)
     following = process_fixture.process(signs=scripts.signs)
     assert await following.adopt()
     async with asyncio.timeout(20):

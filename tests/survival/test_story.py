@@ -20,11 +20,11 @@ from zeroscale.protocols.minecraft.client import LoginClient
 NEWS = r"^\S+ (INFO:|WARNING:|ERROR:)(zeroscale\.[a-z.]+):([^:]+): (.*)"
 
 
-def news(proxy: Program, name: str) -> list[str]:
+def news(proxy: Program, name: str, logger: str = "zeroscale.server") -> list[str]:
     """Return what the lines about the server at INFO and above say, with seconds as `N`."""
     found = [match for line in proxy.lines if (match := re.match(NEWS, line)) and match[3] == name]
-    assert {match[1] + match[2] for match in found} == {"INFO:zeroscale.server"}
-    return [re.sub(r"[0-9.]+ s\b", "N s", match[4]) for match in found]
+    assert {match[1] for match in found} == {"INFO:"}
+    return [re.sub(r"[0-9.]+ s\b", "N s", match[4]) for match in found if match[2] == logger]
 
 
 @contextmanager
@@ -68,6 +68,8 @@ def test_two_players_a_scanner_and_an_operator(harness: SurvivalHarness) -> None
     at = proxy.wait_for(": stopping: stopped by operator")
     proxy.wait_for(": stopped after", after=at)
     assert proxy.terminate() == 0
+    [connection] = news(proxy, name, "zeroscale.access")
+    assert re.match(r"Scanner \(127\.0\.0\.1:\d+\): closed after N s, and has not joined ", connection)
     operator = pwd.getpwuid(os.getuid()).pw_name
     assert news(proxy, name) == [
         "starting: Ada (127.0.0.1) joined",
