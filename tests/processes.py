@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -135,6 +136,24 @@ def modules_of(program: Program) -> set[str]:
     """Return the names of the modules that a program has imported so far."""
     program.signal(signal.SIGUSR2)
     return set(program.wait_for("modules:").split())
+
+
+def descriptors_of(pid: int) -> list[str]:
+    """Return what each open descriptor of a process leads to, without those that it closes meanwhile."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(entry))  # noqa: PTH115
+    return found
+
+
+def threads_of(pid: int) -> list[str]:
+    """Return the names of a process' threads, without those that end meanwhile."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append((task / "comm").read_text().strip())
+    return sorted(found)
 
 
 def wait_until(condition: Callable[[], object], shown: Callable[[], str]) -> None:

@@ -21,6 +21,7 @@ from hostile.listeners import HEADERS_FROM, TRUSTED, Kind, Listener
 from hostile.messages import OPEN, WORLD
 from peers.programs import answers
 from ports import free_port
+from processes import descriptors_of, threads_of
 
 from zeroscale.access_lists import offline_uuid
 
@@ -136,12 +137,11 @@ class ZeroscaleProcess:
 
     def resources(self) -> Resources:
         """Return what it uses now."""
-        proc = Path(f"/proc/{self.process.pid}")
-        kinds = Counter(re.sub(r"\[\d+\]", "", os.readlink(entry)) for entry in (proc / "fd").iterdir())  # noqa: PTH115
-        threads = sorted((task / "comm").read_text().strip() for task in (proc / "task").iterdir())
-        resident = re.search(r"VmRSS:\s+(\d+)", (proc / "status").read_text())
+        pid = self.process.pid
+        kinds = Counter(re.sub(r"\[\d+\]", "", target) for target in descriptors_of(pid))
+        resident = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
         assert resident is not None
-        return Resources(dict(kinds), tuple(threads), int(resident[1]) * 1024)
+        return Resources(dict(kinds), tuple(threads_of(pid)), int(resident[1]) * 1024)
 
     def defects(self) -> list[str]:
         """Return the lines of the log that must not be there, at most 20."""

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 from ports import free_port
-from processes import Program, python
+from processes import Program, descriptors_of, python
 from sockets.harness import Reactor
 from twisted.internet.defer import Deferred, fail, succeed
 
@@ -275,9 +275,7 @@ class Real:
 
 def watches(program: Program) -> int:
     """Return how many instances of inotify a program has."""
-    return sum(
-        each.readlink() == Path("anon_inode:inotify") for each in Path(f"/proc/{program.process.pid}/fd").iterdir()
-    )
+    return descriptors_of(program.process.pid).count("anon_inode:inotify")
 
 
 def test_write_rename_and_mend(tmp_path: Path) -> None:
