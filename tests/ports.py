@@ -20,11 +20,12 @@ _numbers = itertools.cycle(random.sample(_own, len(_own)))
 
 
 def free_port() -> int:
-    """Return a free TCP port that is used by no other test."""
+    """Return a port, free on TCP and UDP, that is used by no other test."""
     for number in _numbers:
-        with socket.socket() as probe:
+        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
             try:
-                probe.bind(("", number))
+                stream.bind(("", number))
+                datagrams.bind(("", number))
             except OSError:
                 continue
         return number

@@ -135,6 +135,7 @@ RULES = [
             "process.oneshot",
             "protocols",
             "reactor",
+            "sockets.datagram_socket",
             "status",
             "system.host_endpoint",
         ),

@@ -69,6 +69,7 @@ def test_unreadable_strings(raw: bytes) -> None:
 def test_a_pong_is_read() -> None:
     assert read_pong(NUKKIT_PONG, b"12345678") == NUKKIT
     assert read_pong(NUKKIT_PONG + b"more", b"12345678") == NUKKIT
+    assert read_pong(NUKKIT_PONG) == NUKKIT
     with pytest.raises(ProtocolError, match="another"):
         read_pong(NUKKIT_PONG, b"12345679")
     with pytest.raises(ProtocolError, match="no pong"):

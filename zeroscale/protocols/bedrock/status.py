@@ -75,17 +75,17 @@ def parse(raw: bytes) -> BedrockStatus:
     return BedrockStatus(tuple(fields))
 
 
-def read_pong(datagram: bytes, token: bytes) -> bytes:
+def read_pong(datagram: bytes, token: bytes | None = None) -> bytes:
     """Return the string in the Unconnected Pong that answers a ping: the server is up, whatever the string is.
 
-    :param token: the ping's, see `ping`.
+    :param token: the ping's, see `ping`; None: the pong may answer any ping.
     :raises ProtocolError: it is none, or answers another ping.
     """
     reader = DatagramReader(datagram, "a pong")
     if reader.byte() != UNCONNECTED_PONG:
         raise ProtocolError("a datagram that is no pong")
     echoed, _, magic, size = reader.unpack(_PONG)
-    if magic != MAGIC or echoed != token:
+    if magic != MAGIC or token not in (None, echoed):
         raise ProtocolError("a pong of another ping")
     return reader.take(size)
 
