@@ -23,6 +23,11 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "address", metavar="HOST[:PORT]", type=with_reason(parse_address), help=f"the server (port: {DEFAULT_PORT})"
     )
+    add_host(parser)
+
+
+def add_host(parser: argparse.ArgumentParser) -> None:
+    """Add --host as `host`; see `address_of`."""
     parser.add_argument(
         "--host",
         type=with_reason(parse_host),
@@ -31,9 +36,8 @@ def add_address(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def address_of(args: argparse.Namespace) -> Address:
-    """Return the address that the command line names."""
-    address: Address = args.address
+def address_of(address: Address, args: argparse.Namespace) -> Address:
+    """Return an address with the host that the command line names."""
     return replace(address, other_name=args.host or "")
 
 

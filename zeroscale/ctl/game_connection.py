@@ -39,17 +39,17 @@ class Address(Struct, frozen=True):
         return f"{host}:{self.port}"
 
 
-def parse_address(text: str) -> Address:
-    """Parse HOST, HOST:PORT, an IPv6 address or [IPv6 address]:PORT; the default port is the game's.
+def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
+    """Parse HOST, HOST:PORT, an IPv6 address or [IPv6 address]:PORT; the default port is Minecraft's.
 
     :raises ValueError: the text is none of these.
     """
     bracketed = re.fullmatch(r"\[([^\[\]]+)\](?::(\d{1,5}))?", text)
     plain = re.fullmatch(r"([^:\[\]\s]+)(?::(\d{1,5}))?", text)
     if match := bracketed or plain:
-        host, port = match[1], int(match[2] or DEFAULT_PORT)
+        host, port = match[1], int(match[2] or default_port)
     elif _is_ipv6(text):
-        host, port = text, DEFAULT_PORT
+        host, port = text, default_port
     else:
         raise ValueError(f"{text!r} is not an address: write HOST or HOST:PORT, or [::1]:25565")
     if not 1 <= port <= 65535:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from _blake2 import blake2s  # hashlib loads OpenSSL's libcrypto: 3.3 MiB, which no sleeping proxy needs
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -42,6 +42,25 @@ class NextRequest(Struct, frozen=True):
     """
 
     request: bytes
+
+
+Event = TypeVar("Event", covariant=True)
+
+
+class DatagramQuery(Protocol[Event]):
+    """One question to a server: send `request`, again after a while without an answer, and feed the datagrams."""
+
+    @property
+    def request(self) -> bytes:
+        """The datagram to send; another one after a `NextRequest`."""
+        ...
+
+    def receive(self, datagram: bytes, /) -> NextRequest | Event | None:
+        """Take a datagram from the server; return the event in it. None: the answer is not complete.
+
+        :raises ProtocolError: it is no answer to this question, or breaks a bound. Later ones may be.
+        """
+        ...
 
 
 class Challenges:

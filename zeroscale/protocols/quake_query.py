@@ -162,8 +162,10 @@ def parse_status(raw: bytes) -> QuakeStatusReceived:
     """
     line, rest = _body(raw, STATUS_REPLY)
     lines = map(_PLAYER.match, rest.split(b"\n", MOST_PLAYERS)[:MOST_PLAYERS])
-    players = [QuakePlayer(_plain(each[3].decode("latin-1")), int(each[1]), int(each[2])) for each in lines if each]
-    return QuakeStatusReceived(_variables(line), tuple(players), raw)
+    players = tuple(
+        QuakePlayer(without_colours(each[3].decode("latin-1")), int(each[1]), int(each[2])) for each in lines if each
+    )
+    return QuakeStatusReceived(_variables(line), players, raw)
 
 
 def _body(raw: bytes, kind: bytes) -> tuple[bytes, bytes]:
@@ -188,7 +190,8 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else 0
 
 
-def _plain(text: str) -> str:
+def without_colours(text: str) -> str:
+    """Return a name without the codes of its colours."""
     return _COLOUR.sub("", text)
 
 

@@ -8,9 +8,10 @@ import struct
 from collections.abc import Callable
 
 import pytest
+from datagram_server import INFO, minecraft, quake, serving, source
 from msgspec.structs import replace
 
-from zeroscale.ctl.commands.ping import PingResult, ask, show
+from zeroscale.ctl.commands.ping import PingResult, PingTarget, ask, parse_target, show
 from zeroscale.ctl.game_connection import Address
 from zeroscale.ctl.main import main
 from zeroscale.errors import BackendError, ProtocolError
@@ -206,3 +207,66 @@ def test_nobody_there(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
 def test_json_that_is_not_valid_is_printed_as_it_was_read(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ping", "--json", str(serve(status_and_pong('\ufeff{"tps": NaN, "a": "\x01"}{"b": 2}')))]) == 0
     assert json.loads(capsys.readouterr().out) == {"a": "\x01"}
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "host", "port"),
+    [
+        ("play.example.org", "", "play.example.org", 25565),
+        ("a2s://play.example.org", "a2s", "play.example.org", 27015),
+        ("a2s://[::1]:2457/", "a2s", "::1", 2457),
+        ("quake://::1", "quake", "::1", 27960),
+        ("query://play.example.org", "query", "play.example.org", 25565),
+    ],
+)
+def test_target(text: str, scheme: str, host: str, port: int) -> None:
+    assert parse_target(text) == PingTarget(scheme, Address(host, port))
+
+
+@pytest.mark.parametrize("text", ["a2s://", "://host", "steam://host", "a2s://host:0"])
+def test_no_target(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(["ping", text])
+    assert raised.value.code == 2
+    assert "is not a" in capsys.readouterr().err
+
+
+def test_a_source_query(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(source(INFO.replace(b"Meadows", b"Mead\x1b[2J\xc2\x9bows"))) as server:
+        assert main(["ping", f"a2s://127.0.0.1:{server.port}"]) == 0
+    *lines, latency = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "ows" not in line] == [
+        "",
+        "Version  1.2.3",
+        "Map      Midgard",
+        "Players  2 of 32",
+        "         Ada",
+        "         Bob\ufffd",
+    ]
+    assert lines[0].startswith("Mead") and "\x1b" not in lines[0] and "\x9b" not in lines[0]
+    assert latency.startswith("Latency  ") and latency.endswith(" ms")
+
+
+def test_a_quake_query_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(quake) as server:
+        assert main(["ping", "--json", f"quake://127.0.0.1:{server.port}"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["name"], document["players"]) == ("Red Arena", {"online": 0, "max": 8, "names": ["Sarge"]})
+
+
+def test_minecrafts_query(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(minecraft) as server:
+        assert main(["ping", f"query://127.0.0.1:{server.port}"]) == 0
+    assert capsys.readouterr().out.startswith("A Minecraft Server\n\nVersion  1.21.4\n")
+
+
+@pytest.mark.parametrize("option", [("--host", "example.org"), ("--protocol", "769")])
+def test_an_option_of_the_server_list(option: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ping", "a2s://127.0.0.1", *option]) == 2
+    assert "--host and --protocol are for" in capsys.readouterr().err
+
+
+def test_no_answer_to_a_query(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(lambda _: ()) as server:
+        assert main(["ping", f"a2s://127.0.0.1:{server.port}", "--timeout", "0.2"]) == 3
+    assert capsys.readouterr().err.endswith(": no answer in time\n")

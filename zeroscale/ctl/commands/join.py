@@ -66,7 +66,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    address = address_of(args)
+    address = address_of(args.address, args)
     protocol = _server_protocol(address, args.timeout) if args.protocol is None else args.protocol
     began = time.monotonic()
     progress = HoldProgress(sys.stderr, began)

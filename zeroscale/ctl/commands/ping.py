@@ -1,19 +1,22 @@
-"""`zeroscalectl ping`: show a server's entry in the server list. This never wakes it."""
+"""`zeroscalectl ping`: show a server's entry in the server list, or in server browsers. This never wakes it."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
 from zeroscale.ctl import exit_codes, terminal
-from zeroscale.ctl.arguments import add_address, add_protocol, address_of, duration, with_reason
-from zeroscale.ctl.game_connection import Address, GameConnection, closed_early
+from zeroscale.ctl.arguments import add_host, add_protocol, address_of, duration, with_reason
+from zeroscale.ctl.client import UsageError
+from zeroscale.ctl.game_connection import DEFAULT_PORT, Address, GameConnection, closed_early, parse_address
+from zeroscale.ctl.query_ping import ServerEntry, ask_minecraft, ask_quake, ask_source
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft import versions
@@ -26,6 +29,50 @@ from zeroscale.protocols.minecraft.client import (
 )
 
 DEFAULT_TIMEOUT = 5.0
+
+
+class Scheme(Struct, frozen=True):
+    """A protocol other than that of Minecraft's server list.
+
+    :ivar default_port: the port of an address without one.
+    :ivar ask: asks within this number of seconds; raises `BackendError`.
+    """
+
+    default_port: int
+    ask: Callable[[Address, float], ServerEntry]
+
+
+SCHEMES: Mapping[str, Scheme] = {
+    "a2s": Scheme(27015, ask_source),
+    "quake": Scheme(27960, ask_quake),
+    "query": Scheme(DEFAULT_PORT, ask_minecraft),
+}
+"""By what stands before `://` in an address."""
+
+_FORM = f"[{{{','.join(SCHEMES)}}}://]HOST[:PORT]"
+
+
+class PingTarget(Struct, frozen=True):
+    """What to ask.
+
+    :ivar scheme: one of `SCHEMES`; "": the status of Minecraft's server list.
+    """
+
+    scheme: str
+    address: Address
+
+
+def parse_target(text: str) -> PingTarget:
+    """Parse an address, with or without a scheme.
+
+    :raises ValueError: it is none.
+    """
+    scheme, found, rest = text.partition("://")
+    if not found:
+        return PingTarget("", parse_address(text))
+    if scheme not in SCHEMES:
+        raise ValueError(f"{scheme!r} is not a protocol: {', '.join(SCHEMES)}, or none for Minecraft's server list")
+    return PingTarget(scheme, parse_address(rest.removesuffix("/"), SCHEMES[scheme].default_port))
 
 
 class PingResult(Struct, frozen=True):
@@ -46,9 +93,16 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "ping",
         help="show a server's entry in the server list",
-        description="Shows a server's entry in the server list. This never wakes it.",
+        description="Shows a server's entry in the server list, or in server browsers. This never wakes it.",
     )
-    add_address(parser)
+    parser.add_argument(
+        "address",
+        metavar=_FORM,
+        type=with_reason(parse_target),
+        help="the server; without a protocol: as Minecraft's server list asks (port: "
+        f"{DEFAULT_PORT}; {', '.join(f'{name}: {scheme.default_port}' for name, scheme in SCHEMES.items())})",
+    )
+    add_host(parser)
     add_protocol(parser, "the newest")
     parser.add_argument("--json", action="store_true", help="print the server's reply as JSON")
     parser.add_argument(
@@ -63,8 +117,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    target: PingTarget = args.address
+    if target.scheme:
+        return _run_query(target, args)
     protocol = versions.NEWEST if args.protocol is None else args.protocol
-    address = address_of(args)
+    address = address_of(target.address, args)
     result = ask(address, protocol, args.timeout)
     found = not names_no_server(result.status)
     colour = terminal.wants_colour(sys.stdout, os.environ)
@@ -77,6 +134,17 @@ def run(args: argparse.Namespace) -> int:
         if text := terminal.render(_component(result.status.get("description")), colour):
             print(text)
     return exit_codes.DONE if found else exit_codes.REFUSED
+
+
+def _run_query(target: PingTarget, args: argparse.Namespace) -> int:
+    if args.host is not None or args.protocol is not None:
+        raise UsageError("--host and --protocol are for addresses without a protocol")
+    entry = SCHEMES[target.scheme].ask(target.address, args.timeout)
+    if args.json:
+        print(terminal.clean_json(json.dumps(entry.as_json(), ensure_ascii=False)))
+    else:
+        print("\n".join(show_entry(entry, terminal.wants_colour(sys.stdout, os.environ))))
+    return exit_codes.DONE
 
 
 def ask(address: Address, protocol: int, timeout: float) -> PingResult:
@@ -135,6 +203,19 @@ def show(result: PingResult, colour: bool) -> Iterable[str]:
     yield "Latency  " + (
         "none: the ping was not answered" if result.latency is None else f"{result.latency * 1e3:.1f} ms"
     )
+
+
+def show_entry(entry: ServerEntry, colour: bool) -> Iterable[str]:
+    """Return the lines to print of an entry in a server browser."""
+    yield terminal.render(entry.name, colour)
+    yield ""
+    for title, text in (("Version", entry.version), ("Map", entry.map)):
+        if text:
+            yield f"{title:<8} {terminal.clean(text)}"
+    yield f"Players  {entry.players} of {entry.maximum}"
+    for name in entry.names:
+        yield f"         {terminal.clean(name)}"
+    yield f"Latency  {entry.latency * 1e3:.1f} ms"
 
 
 def _mapping(value: object) -> Mapping[str, object]:
