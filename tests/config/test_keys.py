@@ -70,6 +70,7 @@ def test_labels_may_set_these_keys_and_no_other() -> None:
         "max_crashes",
         "minimum_online_time",
         "motd",
+        "needs",
         "restart",
         "start_timeout",
         "status_protocol",

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from zeroscale.config import needs
 from zeroscale.config.messages import Mistake, join, show
 from zeroscale.config.model import ServerConfig, is_loopback_name
 
@@ -13,12 +14,17 @@ _PORT = re.compile(r"(?:tcp[46]?:)?(?:port=)?([0-9]{1,5})(:.*)?", re.ASCII)
 
 
 def mistakes_between(
-    servers: Sequence[ServerConfig], metrics: str | None = None, is_bad: Callable[[str], bool] = lambda path: False
+    servers: Sequence[ServerConfig],
+    metrics: str | None = None,
+    is_bad: Callable[[str], bool] = lambda path: False,
+    *,
+    discovers: bool = False,
 ) -> Iterator[Mistake]:
     """Yield the mistakes.
 
     :param metrics: where metrics are served.
     :param is_bad: whether a path of the file has a mistake of its own; what is there is not compared then.
+    :param discovers: labels or annotations may describe more servers.
     """
 
     def having(*keys: str) -> list[ServerConfig]:
@@ -29,6 +35,7 @@ def mistakes_between(
     yield from _shared_hosts(having("listen", "hosts"))
     yield from _different_proxies(having("listen", "proxy_protocol"))
     yield from _other_spellings(having("listen"), metrics)
+    yield from needs.mistakes(having("needs", "on_exit"), servers, discovers=discovers)
 
 
 def port_of(listen: str) -> int | None:

@@ -149,7 +149,10 @@ def _read_table(table: dict[str, object], directory: Path, environment: Mapping[
     notify = cast("tuple[model.NotifyConfig, ...]", values.get("notify", ()))
     values["notify"] = tuple(replace(each, directory=directory) for each in notify)
     config = reader.made(Config, values, "")
-    for mistake in conflicts.mistakes_between(config.servers, config.metrics.listen, reader.mistakes.is_bad):
+    is_bad = reader.mistakes.is_bad
+    for mistake in conflicts.mistakes_between(
+        config.servers, config.metrics.listen, is_bad, discovers=bool(config.discovery.enabled)
+    ):
         reader.mistakes.add(mistake)
     return ReadResult(config, reader.mistakes, reader.secret_variables)
 

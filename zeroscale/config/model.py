@@ -74,6 +74,9 @@ ControlSocket = Annotated[str, msgspec.Meta(extra={"kind": "control_socket"})]
 MOST_WINDOWS = 50
 """Windows of one kind. People have a few; labels may come with an image that someone else has built."""
 
+MOST_NEEDS = 50
+"""Servers that one server needs directly; labels may come with an image that someone else has built."""
+
 ScheduleWindow = Annotated[str, msgspec.Meta(extra={"kind": "window"})]
 """A window of each week, such as "Mon-Fri 16:00-22:00"; see `schedule.windows`."""
 
@@ -320,6 +323,17 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             group=SERVER,
         ),
     ] = "stop"
+    needs: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(max_length=MOST_NEEDS),
+        key(
+            "servers that are started before this one, kept running while it runs, and stopped after it",
+            details='names of other servers, such as `["db", "cache"]`; see docs/needs.md',
+            aliases=("depends_on", "requires", "need", "after", "wants"),
+            hint='write needs = ["db"]',
+            labels=True,
+        ),
+    ] = ()
     keep_awake: Annotated[
         tuple[ScheduleWindow, ...],
         msgspec.Meta(max_length=MOST_WINDOWS),

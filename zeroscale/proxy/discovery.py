@@ -219,7 +219,8 @@ def _add_server(
     except ZeroscaleError as error:
         yield str(error)
         return
-    found = [str(each) for each in conflicts.mistakes_between([*servers, server], config.metrics.listen)]
+    mistakes = conflicts.mistakes_between([*servers, server], config.metrics.listen, discovers=True)
+    found = [str(each) for each in mistakes]
     if found:
         yield from found
     else:

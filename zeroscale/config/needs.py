@@ -1,0 +1,76 @@
+"""Mistakes of the key `needs`: unknown servers, cycles, and servers left running without what they need. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
+
+from zeroscale.config.messages import Mistake, join, show
+from zeroscale.config.model import ServerConfig
+from zeroscale.errors import suggest
+
+
+def mistakes(
+    servers: Sequence[ServerConfig], all_servers: Sequence[ServerConfig], *, discovers: bool
+) -> Iterator[Mistake]:
+    """Yield the mistakes.
+
+    :param servers: those whose `needs` could be read.
+    :param discovers: labels or annotations may describe more servers, so that a name that is not known is no mistake.
+    """
+    servers = [server for server in servers if server.needs]
+    if not servers:
+        return
+    if not discovers:
+        yield from _unknown(servers, [server.name for server in all_servers])
+    yield from _left_alone(servers, all_servers)
+    yield from _cycles(servers)
+
+
+def _unknown(servers: Sequence[ServerConfig], known: Collection[str]) -> Iterator[Mistake]:
+    for server in servers:
+        others = [name for name in known if name != server.name]
+        for name in dict.fromkeys(server.needs):
+            if name not in known:
+                text = f"there is no server {show(name)}"
+                meant = suggest(name, others, show=show)
+                yield Mistake(_path(server), f"{text}; {meant}" if meant else text)
+
+
+def _left_alone(servers: Sequence[ServerConfig], all_servers: Sequence[ServerConfig]) -> Iterator[Mistake]:
+    stopped = {server.name for server in all_servers if server.on_exit == "stop"}
+    for server in servers:
+        if server.on_exit == "leave":
+            for name in (name for name in dict.fromkeys(server.needs) if name in stopped):
+                yield Mistake(
+                    _path(server, "on_exit"),
+                    f'"leave" would leave it running without {show(name)}, which it needs; '
+                    f'write on_exit = "leave" in [{join("servers", name)}] too',
+                )
+
+
+def _cycles(servers: Sequence[ServerConfig]) -> Iterator[Mistake]:
+    from graphlib import CycleError, TopologicalSorter
+
+    by_name = {server.name: server for server in servers}
+    needs = {server.name: dict.fromkeys(server.needs) for server in servers}
+    while True:
+        try:
+            TopologicalSorter(needs).prepare()
+        except CycleError as error:
+            cycle: list[str] = error.args[1][::-1]  # each needs the next one
+        else:
+            return
+        first = min(range(len(cycle) - 1), key=lambda place: list(by_name).index(cycle[place]))
+        cycle = [*cycle[first:-1], *cycle[: first + 1]]
+        del needs[cycle[0]][cycle[1]]  # to find the next cycle
+        if len(cycle) == 2:
+            text = "a server cannot need itself"
+        else:
+            steps = ", ".join(f"{one} needs {other}" for one, other in pairwise(cycle))
+            text = f"is a cycle: {steps}; none of them could be started first"
+        yield Mistake(_path(by_name[cycle[0]]), text)
+
+
+def _path(server: ServerConfig, key: str = "needs") -> str:
+    return f"{join('servers', server.name)}.{key}"
