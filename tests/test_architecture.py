@@ -340,7 +340,6 @@ WITHOUT_A_TEST_FILE = {
     "control.interfaces": "contracts only",
     "ctl.parser": "tested with main",
     "frontend.context": "values, and contracts",
-    "frontend.interfaces": "contracts, and one of values",
     "lifecycle.interfaces": "contracts, and values",
     "notify.target": "values",
     "plugins.demo.program": "a program of its own, run by demo/test_server.py",

@@ -70,14 +70,38 @@ class ProbeResult(Struct, frozen=True):
     may_be_starting: bool = False
 
 
+PROOF_BYTES = 4096
+"""Bytes that a Minecraft server has sent only to a player that it has accepted.
+
+A client without an account is sent an encryption request of some 300 bytes, one that is not on the whitelist a kick.
+Registries, mods, resource packs and chunks are far more; they may be sent minutes before the server reports the player.
+"""
+
+
+class PlayerSign(Enum):
+    """From when on a connection counts as a player's."""
+
+    connection = "it is open"
+    client_bytes = "the client has sent a byte"
+    server_bytes = "the server has sent 4 KiB"
+
+    def shown_by(self, to_server: int, to_client: int) -> bool:
+        """Return whether a connection counts that has moved so many bytes."""
+        if self is PlayerSign.server_bytes:
+            return to_client >= PROOF_BYTES
+        return self is PlayerSign.connection or to_server > 0
+
+
 class ClientInfo(Struct, frozen=True):
     """A client that joins or has joined a server.
 
     :ivar name: the name it claims; "" if its protocol has none.
     :ivar address: its address and port, for the operator.
     :ivar limit_key: what limits for each address are counted by; None: it has none, being loopback or trusted.
+    :ivar sign: from when on its connection counts as a player's; None: as of clients of the server's main port.
     """
 
     name: str = ""
     address: str = ""
     limit_key: str | None = None
+    sign: PlayerSign | None = None

@@ -156,3 +156,12 @@ def test_would_wake_agrees_with_the_decision(status: Status, retry_at: float | N
     asleep = view(status, retry_at, lockout=lockout)
     wakes = decide(login(), asleep, KICKING, NOW) == RefuseDecision(wakes=True)
     assert would_wake(asleep, NOW) is (wakes and status is not Status.starting)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_client_of_a_port_that_does_not_wake_is_relayed_to_a_running_server_only(status: Status) -> None:
+    policy = JoinPolicy(holds=True, hold_limit=300.0, wakes=False)
+    expected = RelayDecision() if status is Status.running else RefuseDecision(wakes=False)
+    for event in (Connected(), ClientRecognised(), login()):
+        assert decide(event, view(status, retry_at=0.0), policy, NOW) == expected
+    assert decide(Connected(may_be_check=True), view(status), policy, NOW) == Wait()

@@ -13,11 +13,11 @@ from twisted.internet.task import Clock
 from zeroscale.errors import BackendError, PluginError, StartRefused
 from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.idle_monitor import PlayerSession
-from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
+from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.lifecycle.stats import StatsRecorder
-from zeroscale.status import ClientInfo, ProbeResult, Status
+from zeroscale.status import ClientInfo, PlayerSign, ProbeResult, Status
 
 PLAYER = Cause(CauseKind.login, ClientInfo("Ada", "203.0.113.7:51234"))
 OPERATOR = Cause(CauseKind.operator, operator="max")

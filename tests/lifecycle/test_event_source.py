@@ -25,9 +25,9 @@ from zeroscale.events import (
     Woken,
 )
 from zeroscale.lifecycle.idle_monitor import PlayerSession
-from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
+from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
-from zeroscale.status import ClientInfo
+from zeroscale.status import ClientInfo, PlayerSign
 
 START_OF_TIME = 1_700_000_000.0
 IDLE = Cause(CauseKind.idle, detail="no connections for 1 min")

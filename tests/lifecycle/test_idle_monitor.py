@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 from zeroscale.events import Cause, CauseKind, Joined, Left, ServerEvent
 from zeroscale.lifecycle.event_source import EventSource
 from zeroscale.lifecycle.idle_monitor import MOST_WARNINGS, ExpectedReason, IdleMonitor, PlayerSession
-from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
-from zeroscale.status import ClientInfo
+from zeroscale.lifecycle.idle_policy import IdlePolicy
+from zeroscale.status import ClientInfo, PlayerSign
 
 
 class MonitorHarness:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign, SessionCounts, stop_at
+from zeroscale.lifecycle.idle_policy import IdlePolicy, SessionCounts, stop_at
+from zeroscale.status import PlayerSign
 
 PLAYERS = IdlePolicy(900.0)
 

@@ -15,8 +15,7 @@ from twisted.internet.defer import succeed
 from zeroscale.errors import BackendError, PluginError, ServerUnavailable
 from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.idle_monitor import PlayerSession
-from zeroscale.lifecycle.idle_policy import PlayerSign
-from zeroscale.status import ClientInfo, ProbeResult, ServerSnapshot, Status
+from zeroscale.status import ClientInfo, PlayerSign, ProbeResult, ServerSnapshot, Status
 
 
 def test_observers_see_every_change_of_status() -> None:

@@ -8,9 +8,9 @@ import pytest
 from lifecycle.harness import OPERATOR, PLAYER, LifecycleHarness
 from msgspec.structs import fields, replace
 
-from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
+from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.lifecycle.server_view import LOOK_EVERY
-from zeroscale.status import ServerSnapshot, Status
+from zeroscale.status import PlayerSign, ServerSnapshot, Status
 
 
 def with_estimate(harness: LifecycleHarness) -> None:

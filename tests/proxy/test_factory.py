@@ -11,7 +11,6 @@ from zeroscale.config.durations import seconds_of
 from zeroscale.config.keys import keys_of
 from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ServerConfig
 from zeroscale.errors import ConfigError, PluginError
-from zeroscale.lifecycle.idle_policy import PlayerSign
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.proxy.factory import (
     admission,
@@ -24,6 +23,7 @@ from zeroscale.proxy.factory import (
     plugin_factory,
     trusted_networks,
 )
+from zeroscale.status import PlayerSign
 
 
 def configs(directory: Path, **values: Any) -> tuple[ServerConfig, Config]:

@@ -12,9 +12,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from zeroscale.errors import PluginError
 from zeroscale.events import Cause, CauseKind, ServerEvent, Stopping, Woken
-from zeroscale.lifecycle.idle_policy import PlayerSign
 from zeroscale.proxy.planned_stops import LATEST, PlannedStop, PlannedStops, StopOptions
-from zeroscale.status import ProbeResult, Status
+from zeroscale.status import PlayerSign, ProbeResult, Status
 
 START = datetime(2026, 6, 1, 4, 0, tzinfo=UTC).timestamp()
 """When the clock of a test begins: 04:00."""

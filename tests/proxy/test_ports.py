@@ -18,7 +18,7 @@ from zeroscale.protocols.conversation import ClientRecognised, Connected, Health
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy.managed_server import ManagedServer
-from zeroscale.proxy.ports import PortManager, servers_by_port
+from zeroscale.proxy.ports import PortManager, ports_by_listen
 from zeroscale.system.background_file import FileWriter
 
 
@@ -62,7 +62,7 @@ def world(tmp_path: Path) -> World:
 
 
 def by_port(*servers: ManagedServer) -> Any:
-    return servers_by_port((server.config, server) for server in servers)
+    return ports_by_listen(port for server in servers for port in server.ports)
 
 
 @pytest_twisted.ensureDeferred
@@ -105,7 +105,7 @@ async def test_conversations_and_limits_are_those_of_the_server_behind_the_port(
     with pytest.raises(ProtocolError, match="not HTTP"):
         http.make_conversation().receive(b"\0")
     assert isinstance(minecraft.make_conversation(), MinecraftConversation)
-    await world.manager.route_to({"tcp:1001": [cache]})
+    await world.manager.route_to({"tcp:1001": [cache.ports[0]]})
     assert (http.timeout, list(http.health_check)) == (2.0, [])
     assert list(http.make_conversation().receive(b"\0")) == [ClientRecognised()]
 

@@ -19,12 +19,12 @@ from msgspec.structs import replace
 from zeroscale.errors import PluginError
 from zeroscale.events import Cause, CauseKind, ServerEvent, Stopping, Woken
 from zeroscale.lifecycle.idle_monitor import PlayerSession
-from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign
+from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.proxy.server_schedule import LOOK_EVERY, TRY_AGAIN, ServerSchedule
 from zeroscale.proxy.stop_planner import StopPlanner
 from zeroscale.schedule.timeline import Phase, Timeline, Wish
 from zeroscale.schedule.windows import parse_window
-from zeroscale.status import ClientInfo, Status
+from zeroscale.status import ClientInfo, PlayerSign, Status
 
 MINUTE = 60.0
 HOUR = 3600.0

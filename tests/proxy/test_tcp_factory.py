@@ -34,7 +34,7 @@ def server(**values: Any) -> ServerConfig:
 
 
 def conversation(config: ServerConfig, *, speaks_http: bool = False) -> Conversation:
-    trigger = tcp_factory.wake_trigger(config, speaks_http=speaks_http)
+    trigger = tcp_factory.wake_trigger(config.wake_on, "http" if speaks_http else "none")
     return tcp_factory.conversation(config, trigger, lambda: ASLEEP, lambda: 0.0, lambda: NOTE)
 
 
@@ -98,13 +98,11 @@ def test_fields_for_http() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wake_on", "speaks_http", "kind"),
-    [(None, False, "connect"), (None, True, "http"), ("data", True, "data"), ("connect", True, "connect")],
+    ("wake_on", "protocol", "kind"),
+    [(None, "none", "connect"), (None, "http", "http"), ("data", "http", "data"), ("connect", "http", "connect")],
 )
-def test_the_plugins_protocol_counts_where_wake_on_is_not_set(
-    wake_on: str | None, speaks_http: bool, kind: str
-) -> None:
-    assert tcp_factory.wake_trigger(server(wake_on=wake_on), speaks_http=speaks_http).kind == kind
+def test_the_protocol_counts_where_wake_on_is_not_set(wake_on: str | None, protocol: str, kind: str) -> None:
+    assert tcp_factory.wake_trigger(wake_on, protocol).kind == kind
 
 
 @pytest.mark.parametrize(("wake_on", "speaks_http"), [("http", False), (None, True)])

@@ -267,6 +267,16 @@ def _server_address(given: object, base: Path) -> FieldValues:
     return FieldValues(server_host=host, server_port=int(port))
 
 
+def _port_address(given: object, base: Path) -> FieldValues:
+    """Read the same, or the path of a Unix socket."""
+    if not (isinstance(given, str) and given.startswith("unix:")):
+        return _server_address(given, base)
+    path = given.removeprefix("unix:").removeprefix("path=")
+    if not path or "\0" in path:
+        raise ValueError("; its path is missing")
+    return FieldValues(server_port=None, server_path=str(base / path))
+
+
 def _server_host(given: object, base: Path) -> str:
     if isinstance(given, str) and is_host(given):
         return given
@@ -361,6 +371,11 @@ KINDS = {
         'where the real server listens, such as "127.0.0.1:25575", "[::1]:25575", or a port',
         "an address",
         _server_address,
+    ),
+    "port_address": Kind(
+        'where this port of the real server is, such as 8123, "127.0.0.1:8123" or "unix:/run/map.sock"',
+        "an address",
+        _port_address,
     ),
     "server_host": Kind(_HOST, "an address", _server_host),
     "command": Kind('a command: a program and its arguments, such as ["pgrep", "backup"]', "a command", _command),

@@ -36,6 +36,7 @@ LogFormat = Literal["text", "plain", "json"]
 ProxyHeaderVersion = Literal["v1", "v2"]
 EventName = Literal["woken", "ready", "joined", "left", "stopping", "stopped", "failed", "given_up", "refused"]
 Waiting = Literal["auto", "hold", "answer", "page", "page-only"]
+PortProtocol = Literal["minecraft", "bedrock", "source-query", "quake-query", "minecraft-query", "http", "none"]
 
 NEEDS_HTTP = "is for HTTP: it needs {1} http"
 """What a mistake says of a key that is for HTTP; {1} stands for `wake_on`."""
@@ -77,6 +78,9 @@ MOST_WINDOWS = 50
 MOST_NEEDS = 50
 """Servers that one server needs directly; labels may come with an image that someone else has built."""
 
+MOST_PORTS = 50
+"""Further ports of one server."""
+
 ScheduleWindow = Annotated[str, msgspec.Meta(extra={"kind": "window"})]
 """A window of each week, such as "Mon-Fri 16:00-22:00"; see `schedule.windows`."""
 
@@ -96,6 +100,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 SERVER = "the server"
 PLAYERS = "players who join while it sleeps"
 TCP = "servers that do not speak Minecraft (docs/generic.md)"
+UDP = "servers that speak UDP (docs/udp.md)"
 PROXIES = "other proxies before or behind this one (docs/proxy_protocol.md)"
 PROXY = "the proxy"
 """The groups of the command line's options, in their order."""
@@ -156,6 +161,92 @@ class ProxyProtocolConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
 
+OVER_UDP = frozenset({"bedrock", "source-query", "quake-query", "minecraft-query"})
+"""The protocols of ports for datagrams; `none` may be on TCP and on UDP."""
+
+
+def is_udp(listen: str) -> bool:
+    """Whether a `listen` value is a port for datagrams."""
+    return listen.startswith("udp:")
+
+
+def _mixed(listen: tuple[str, ...]) -> bool:
+    return len({is_udp(each) for each in listen}) > 1
+
+
+TRANSPORT_RULES = (
+    Rule(("listen",), _mixed, "has ports for TCP and for UDP; describe those of one kind in a table of ports"),
+    Rule(
+        ("protocol", "listen"),
+        lambda protocol, listen: protocol in OVER_UDP and not is_udp(listen[0]),
+        '{values[0]} is spoken over UDP; write {1} = "udp:PORT"',
+    ),
+    Rule(
+        ("protocol", "listen"),
+        lambda protocol, listen: protocol in ("minecraft", "http") and is_udp(listen[0]),
+        "{values[0]} is spoken over TCP, but {1} is a port for UDP",
+    ),
+)
+"""What holds for the main port and for each further one."""
+
+
+class PortConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One port of a server: a further one, or its main port (see `ServerConfig.all_ports`)."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = TRANSPORT_RULES
+
+    is_main: Annotated[bool, key(internal=True)] = False
+    listen: Annotated[
+        tuple[Endpoint, ...],
+        msgspec.Meta(min_length=1),
+        key(
+            'port that clients connect to, `"udp:PORT"` or a Twisted endpoint string',
+            aliases=("listen_port", "public_port", "bind"),
+            hint="write listen = 8123",
+        ),
+    ]
+    server_port: Annotated[
+        Port | None,
+        key(
+            "address of this port of the real server",
+            details='`8123` alone is on the same machine as the main port; `"unix:/run/map.sock"`',
+            name="server",
+            kind="port_address",
+            aliases=("server_port", "port", "backend", "address"),
+            hint="write server = 8123",
+        ),
+    ]
+    server_host: Annotated[str | None, key(part_of="server")] = None
+    server_path: Annotated[str | None, key(part_of="server")] = None
+    protocol: Annotated[PortProtocol | None, key("what its clients speak", default="none")] = None
+    hosts: Annotated[
+        tuple[HostName, ...],
+        key("as `hosts` of the server, for this port", aliases=("host", "hostname", "hostnames", "domain", "domains")),
+    ] = ()
+    wakes: Annotated[bool, key("its clients wake the server", aliases=("wake",))] = False
+    keeps_awake: Annotated[
+        bool | None,
+        key("its clients keep the server running, as players do", default="as `wakes`", aliases=("counts", "idle")),
+    ] = None
+    wake_on: Annotated[str | None, key("as `wake_on` of the server, for this port", kind="wake_on")] = None
+    hold: Annotated[bool, key("as `hold` of the server (UDP), for this port")] = False
+    session_timeout: Annotated[Timeout, key("as `session_timeout` of the server (UDP), for this port")] = 60.0
+    send_proxy_protocol: Annotated[
+        ProxyHeaderVersion | None,
+        key("send this port of the real server PROXY headers of this version", default="none"),
+    ] = None
+
+    @property
+    def is_udp(self) -> bool:
+        """Whether it is for datagrams."""
+        return is_udp(self.listen[0])
+
+    @property
+    def counts(self) -> bool:
+        """Whether its clients keep the server running."""
+        return self.wakes if self.keeps_awake is None else self.keeps_awake
+
+
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One server behind the proxy. Durations are seconds."""
 
@@ -180,6 +271,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             lambda variables: any(not name or "=" in name or "\0" in name for name in variables),
             "the name of a variable is not empty and contains no '='",
         ),
+        *TRANSPORT_RULES,
     )
 
     name: Annotated[str, key(internal=True, hint="the name is that of the table, [servers.NAME]")]
@@ -236,6 +328,21 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             metavar="HOST",
         ),
     ] = "127.0.0.1"
+    protocol: Annotated[
+        PortProtocol | None,
+        key(
+            "what clients of its main port speak: minecraft, bedrock, source-query, quake-query, minecraft-query, "
+            "http, or none for anything else",
+            default="as the plugin says",
+            group=SERVER,
+            metavar="PROTOCOL",
+        ),
+    ] = None
+    ports: Annotated[
+        tuple[PortConfig, ...],
+        msgspec.Meta(max_length=MOST_PORTS),
+        key("further ports of the server: tables `[[servers.NAME.ports]]`, see below", aliases=("port_list",)),
+    ] = ()
     working_directory: Annotated[
         Path | None,
         key(
@@ -254,7 +361,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             "arguments of the plugin, see below",
             name="plugin_arguments",
             kind="plugin_arguments",
-            aliases=("plugin_argument", "plugin_keywords", "plugin_positional", "arguments", "args", "protocol"),
+            aliases=("plugin_argument", "plugin_keywords", "plugin_positional", "arguments", "args"),
             hint=_WRITE_ARGUMENTS,
         ),
     ] = {}
@@ -550,6 +657,16 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             metavar="CHECK",
         ),
     ] = "connect"
+    hold: Annotated[
+        bool,
+        key(
+            "keep the last 8 datagrams of each client while the server starts, and send them when it is ready",
+            group=UDP,
+        ),
+    ] = False
+    session_timeout: Annotated[
+        Timeout, key("how long a client may send nothing until its datagrams begin a new session", group=UDP)
+    ] = 60.0
     health_check: Annotated[
         tuple[Network, ...],
         key(
@@ -572,6 +689,24 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     admission: Annotated[AdmissionConfig, key("who may wake it, see below", labels=True)] = AdmissionConfig()
     proxy_protocol: Annotated[ProxyProtocolConfig, key("PROXY headers, see below")] = ProxyProtocolConfig()
+
+    @property
+    def all_ports(self) -> tuple[PortConfig, ...]:
+        """Its main port, and the others."""
+        main = PortConfig(
+            is_main=True,
+            listen=self.listen,
+            server_port=self.server_port,
+            server_host=self.server_host,
+            protocol=self.protocol,
+            hosts=self.hosts,
+            wakes=True,
+            wake_on=self.wake_on,
+            hold=self.hold,
+            session_timeout=self.session_timeout,
+            send_proxy_protocol=self.proxy_protocol.send,
+        )
+        return (main, *self.ports)
 
     @property
     def directory(self) -> Path:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 
 from zeroscale.config.keys import Key, all_keys, keys_of, struct_of
-from zeroscale.config.model import PLAYERS, PROXIES, PROXY, SERVER, TCP, Config, ServerConfig
+from zeroscale.config.model import PLAYERS, PROXIES, PROXY, SERVER, TCP, UDP, Config, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.version import VERSION
 
@@ -162,7 +162,7 @@ def build_parser(prog: str, *, for_help: bool = True) -> argparse.ArgumentParser
         parser.add_argument("listen_port", help=_plain_text(keys_of(ServerConfig)["listen"].help))
         parser.add_argument("server_port", help="port that the real server listens on")
     value: dict[str, Any] = {} if for_help else {"nargs": "?", "const": MISSING}
-    groups = {title: parser.add_argument_group(title) for title in (SERVER, PLAYERS, TCP, PROXIES, PROXY)}
+    groups = {title: parser.add_argument_group(title) for title in (SERVER, PLAYERS, TCP, UDP, PROXIES, PROXY)}
     groups[SERVER].add_argument(
         PLUGIN_ARGUMENT,
         "-a",

@@ -60,7 +60,9 @@ class ConnectionRecord:
     @property
     def client(self) -> ClientInfo:
         """The client, as far as it is known."""
-        return ClientInfo(self.player, self.address.peer, self._context.pending_connections.key(self.address.host))
+        limit_key = self._context.pending_connections.key(self.address.host)
+        sign = None if self.backend is None else self.backend.sign
+        return ClientInfo(self.player, self.address.peer, limit_key, sign)
 
     @property
     def wake_cause(self) -> Cause:

@@ -32,12 +32,14 @@ class JoinPolicy(Struct, frozen=True):
     :ivar waiting: what clients of protocols other than Minecraft get while the server does not run. `answer`: the
         plugin's own reply, then the connection is closed. `hold`: they are held. `auto`: the reply if the plugin has
         one, else they are held. `page` and `page-only`: a page or a hold, as the HTTP conversation decides.
+    :ivar wakes: clients of the port may wake the server; otherwise they are refused unless it runs.
     """
 
     holds: bool
     hold_limit: float
     wake_on_answer: bool = False
     waiting: Waiting = "auto"
+    wakes: bool = True
 
 
 LOCKOUT = "lockout"
@@ -138,9 +140,9 @@ def decide(
         case HealthCheckRequested(reply):
             return AnswerHealthCheck(reply)
         case Connected(may_be_check):
-            # A running server may send first.
-            relays = view.status is Status.running and not may_be_check
-            return decide_admission(event, view, policy, now) if relays else Wait()
+            # A running server may send first; a client that may not wake it needs to send nothing to be refused.
+            is_clear = view.status is Status.running or not policy.wakes
+            return decide_admission(event, view, policy, now) if is_clear and not may_be_check else Wait()
         case LoginRequested() | ClientRecognised():
             return decide_admission(event, view, policy, now, refusal)
 
@@ -155,7 +157,7 @@ def decide_admission(
         return RefuseDecision(wakes=False, reason=LOCKOUT)
     if view.status is Status.running:
         return RelayDecision()
-    if isinstance(event, Connected) or (view.status is Status.failed and not may_retry(view, now)):
+    if not policy.wakes or isinstance(event, Connected) or (view.status is Status.failed and not may_retry(view, now)):
         return RefuseDecision(wakes=False)
     max_hold = event.max_hold
     # A Minecraft client with max_hold None is kept alive by our requests, so it has some to answer.

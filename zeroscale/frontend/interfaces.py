@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
 
 from zeroscale.events import Cause
@@ -17,7 +17,7 @@ from zeroscale.protocols.proxy_protocol import Version
 from zeroscale.relay import Report
 from zeroscale.relay.base import ReportDeferred
 from zeroscale.sockets.transport import SocketTransport
-from zeroscale.status import ClientInfo, ServerSnapshot
+from zeroscale.status import ClientInfo, PlayerSign, ServerSnapshot, Status
 
 
 class IStreamTransport(ITCPTransport, IPushProducer):
@@ -34,9 +34,23 @@ class PlayerSession(Protocol):
     moved: Callable[[], tuple[int, int]]
     announced: bool
 
-    def end(self) -> None:
-        """End the session."""
+    def end(self, at: float | None = None) -> None:
+        """End the session.
+
+        :param at: since when the player has been away, by the monotonic clock; None: since now.
+        """
         ...
+
+
+class UncountedSession:
+    """The session of a client that does not keep the server running; see `PlayerSession`."""
+
+    def __init__(self) -> None:
+        self.moved: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self.announced = True
+
+    def end(self, at: float | None = None) -> None:
+        """Do nothing."""
 
 
 class Server(Protocol):
@@ -225,6 +239,8 @@ class Backend(Struct):
     :ivar minecraft_options: how conversations with its Minecraft clients are held.
     :ivar proxy_version: the version of the PROXY protocol header that it is sent; None: it is sent none.
     :ivar note_protocol: called with the protocol number of each Minecraft client that may join.
+    :ivar counts: whether clients keep the server running.
+    :ivar sign: from when on a client counts as a player; None: as of clients of the server's main port.
     """
 
     server: Server
@@ -237,3 +253,18 @@ class Backend(Struct):
     minecraft_options: MinecraftOptions = field(default_factory=MinecraftOptions)
     proxy_version: Version | None = None
     note_protocol: Callable[[int], object] = lambda protocol: None
+    counts: bool = True
+    sign: PlayerSign | None = None
+
+    def admit(self, client: ClientInfo) -> Deferred[Any]:
+        """Wait until the server is ready; see `Server.admit`. A session that does not count is ended at once."""
+        if self.counts:
+            return self.server.admit(client)
+        if self.server.view.status is Status.running:
+            return succeed(UncountedSession())
+        return self.server.admit(client).addCallback(_uncounted)
+
+
+def _uncounted(session: PlayerSession) -> UncountedSession:
+    session.end()
+    return UncountedSession()

@@ -170,7 +170,7 @@ class Join:
             return None
         self._note_event(event)
         sessions: list[PlayerSession] = []
-        admitting = self._backend.server.admit(self._record.client)
+        admitting = self._backend.admit(self._record.client)
         admitting.addCallbacks(sessions.append, lambda _: None)  # `run` asks again, and reports a refusal
         if not sessions:
             admitting.cancel()  # or it would be a player's session, without a player, once the server is ready
@@ -223,7 +223,7 @@ class Join:
                 match decision:
                     case RelayDecision():
                         self._context.pending_connections.remove(self._client)
-                        session = await self._backend.server.admit(self._record.client)
+                        session = await self._backend.admit(self._record.client)
                     case HoldDecision(limit=limit, once_answered=once_answered):
                         if not self._take_waiting_place():
                             return self._too_many_wait()
@@ -286,7 +286,7 @@ class Join:
             self._context.pending_connections.remove(self._client)
             self._wake()
             left = self._began + limit - self._reactor.seconds()
-            waiting: Deferred[PlayerSession] = self._backend.server.admit(self._record.client)
+            waiting: Deferred[PlayerSession] = self._backend.admit(self._record.client)
             return await waiting.addTimeout(max(0.0, left), self._reactor)
         finally:
             self._hold.end()

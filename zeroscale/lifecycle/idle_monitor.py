@@ -1,6 +1,6 @@
 """Count the players on a running server, and report when it has been idle long enough to stop.
 
-A connection counts as a player's once its bytes show it (`idle_policy.PlayerSign`). Nothing is done for each byte: the
+A connection counts as a player's once its bytes show it (`status.PlayerSign`). Nothing is done for each byte: the
 counters of the relay are read when the server is about to stop, and when players are counted.
 
 Nor is the timer set anew for each session: it may fire too early, and is then set for the rest of the time.
@@ -23,10 +23,10 @@ from zeroscale.event_text import format_duration
 from zeroscale.events import Cause, CauseKind, Joined, Left
 from zeroscale.lifecycle.awake_reasons import IdleFacts
 from zeroscale.lifecycle.event_source import EventSource
-from zeroscale.lifecycle.idle_policy import IdlePolicy, PlayerSign, SessionCounts, stop_at
+from zeroscale.lifecycle.idle_policy import IdlePolicy, SessionCounts, stop_at
 from zeroscale.lifecycle.interfaces import Logger
 from zeroscale.lifecycle.probation import GRACE, PROBATION, Probation
-from zeroscale.status import ClientInfo
+from zeroscale.status import ClientInfo, PlayerSign
 
 LOOK_EVERY = 1.0
 LOOK_SELDOM = 60.0
@@ -57,23 +57,28 @@ class PlayerSession:
     :ivar joined_at: since when, in seconds of the monotonic clock.
     :ivar moved: returns the bytes that the client has sent so far, and those that it was sent; set by the frontend.
     :ivar announced: there was an event `Joined` for it.
+    :ivar sign: from when on it counts as a player's.
     """
 
-    __slots__ = ("_monitor", "_run", "announced", "client", "joined_at", "moved")
+    __slots__ = ("_monitor", "_run", "announced", "client", "joined_at", "moved", "sign")
 
-    def __init__(self, monitor: IdleMonitor, run: int, client: ClientInfo, joined_at: float) -> None:
+    def __init__(self, monitor: IdleMonitor, run: int, client: ClientInfo, joined_at: float, sign: PlayerSign) -> None:
         self._monitor: IdleMonitor | None = monitor
         self._run = run
         self.client = client
         self.joined_at = joined_at
+        self.sign = sign
         self.announced = False
         self.moved: Callable[[], tuple[int, int]] = _no_bytes
 
-    def end(self) -> None:
-        """Note that the connection is closed. Only the first call counts."""
+    def end(self, at: float | None = None) -> None:
+        """Note that the connection is closed. Only the first call counts.
+
+        :param at: since when the player has been away, by the monotonic clock, if that is known; None: since now.
+        """
         monitor, self._monitor = self._monitor, None
         if monitor is not None:
-            monitor.session_ended(self, self._run)
+            monitor.session_ended(self, self._run, at)
 
 
 class IdleMonitor:
@@ -216,8 +221,8 @@ class IdleMonitor:
 
     def add_session(self, client: ClientInfo = UNKNOWN_CLIENT) -> PlayerSession:
         """Add the session of a client that is admitted."""
-        now, sign = self._clock.seconds(), self._policy.player_sign
-        session = PlayerSession(self, self._run, client, now)
+        now, sign = self._clock.seconds(), client.sign or self._policy.player_sign
+        session = PlayerSession(self, self._run, client, now, sign)
         self._sessions[session] = None
         if sign is PlayerSign.connection:
             self._set_counts(self._counts.joined())
@@ -234,7 +239,7 @@ class IdleMonitor:
         self._changed()
         return session
 
-    def session_ended(self, session: PlayerSession, run: int) -> None:
+    def session_ended(self, session: PlayerSession, run: int, at: float | None) -> None:
         """Remove a session, unless the server of its run has exited; called by `PlayerSession.end`."""
         if run != self._run:
             return
@@ -244,18 +249,19 @@ class IdleMonitor:
         is_player = True
         if session in self._uncounted:
             del self._uncounted[session]
-            is_player = self._policy.player_sign.shown_by(to_server, to_client)
+            is_player = session.sign.shown_by(to_server, to_client)
             self._probation.remove(session, now, 0.0 if is_player else min(self._policy.idle_shutdown, GRACE))
             if is_player:
                 counts = counts.joined()
             elif to_client > 0:  # else the server has not seen it, as of a player who left before
                 counts = replace(counts, visited=True)
         if is_player:
-            counts = counts.left(now, session.joined_at, self._policy, silent=to_server == 0)
+            since = now if at is None else max(at, self._counts.quiet_since)
+            counts = counts.left(since, session.joined_at, self._policy, silent=to_server == 0)
             if counts.quiet_since != self._counts.quiet_since:
                 self._probation.begin_period(now)
             if counts.players == 0:
-                self._empty_since = now
+                self._empty_since = since
         self._set_counts(counts)
         if is_player and self._events.wants_client(session.client):
             if not session.announced:
@@ -269,9 +275,9 @@ class IdleMonitor:
         """Count the sessions that have shown to be a player's since the last call."""
         if not self._uncounted:
             return
-        shown_by, now = self._policy.player_sign.shown_by, self._clock.seconds()
+        now = self._clock.seconds()
         players = self._counts.players
-        shown = [each for each in self._uncounted if shown_by(*each.moved())]
+        shown = [each for each in self._uncounted if each.sign.shown_by(*each.moved())]
         for session in shown:
             del self._uncounted[session]
             self._probation.remove(session, now)

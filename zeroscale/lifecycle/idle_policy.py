@@ -5,17 +5,10 @@ Times are seconds of one monotonic clock, durations are seconds.
 
 from __future__ import annotations
 
-from enum import Enum
-
 from msgspec import Struct
 from msgspec.structs import replace
 
-PROOF_BYTES = 4096
-"""Bytes that a Minecraft server has sent only to a player that it has accepted.
-
-A client without an account is sent an encryption request of some 300 bytes, one that is not on the whitelist a kick.
-Registries, mods, resource packs and chunks are far more; they may be sent minutes before the server reports the player.
-"""
+from zeroscale.status import PlayerSign
 
 SHORT_SESSION = 30.0
 """A shorter connection whose client sent nothing is a port scan or a monitor, where each connection counts at once."""
@@ -27,20 +20,6 @@ ASK_AGAIN_AT_LEAST = 5.0
 ASK_AGAIN_AT_MOST = 300.0
 """Bounds of the delay between two checks of a busy server, which otherwise is its idle time. The upper one is the
 default of `IdlePolicy.ask_again_at_most`."""
-
-
-class PlayerSign(Enum):
-    """From when on a connection counts as a player's."""
-
-    connection = "it is open"
-    client_bytes = "the client has sent a byte"
-    server_bytes = "the server has sent 4 KiB"
-
-    def shown_by(self, to_server: int, to_client: int) -> bool:
-        """Return whether a connection counts that has moved so many bytes."""
-        if self is PlayerSign.server_bytes:
-            return to_client >= PROOF_BYTES
-        return self is PlayerSign.connection or to_server > 0
 
 
 class IdlePolicy(Struct, frozen=True):

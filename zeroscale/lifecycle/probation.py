@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from msgspec import Struct, field
 
 PROBATION = 60.0
-"""Seconds: a server that accepts a player has sent `idle_policy.PROOF_BYTES` by then, on a slow line, too."""
+"""Seconds: a server that accepts a player has sent `status.PROOF_BYTES` by then, on a slow line, too."""
 
 GRACE = 15.0
 """Seconds that an address may use after its last connection has closed, so that its player can try again."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from _blake2 import blake2s  # hashlib loads OpenSSL's libcrypto: 3.3 MiB, which no sleeping proxy needs
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
@@ -33,6 +34,80 @@ class Answer(Struct, frozen=True):
 
 
 NO_ANSWER = Answer()
+
+
+class WakeRequested(Struct, frozen=True):
+    """A client's datagrams have met the rule by which they wake the server, or have proved that it wants to join.
+
+    :ivar name: the name that a player claims; "": the protocol has none.
+    :ivar protocol: the version of the protocol that it speaks, as a number; None: the protocol has none.
+    """
+
+    name: str = ""
+    protocol: int | None = None
+
+
+class Reply(Struct, frozen=True):
+    """What follows from one datagram.
+
+    :ivar datagrams: to the sender, in this order; often none.
+    :ivar proved: see `Answer`.
+    :ivar wake: the server is to be woken.
+    """
+
+    datagrams: tuple[bytes, ...] = ()
+    proved: bool = False
+    wake: WakeRequested | None = None
+
+
+NO_REPLY = Reply()
+
+
+class ClientReply(Struct, frozen=True):
+    """What is for one client, which may have sent nothing just now.
+
+    :ivar host: its address.
+    :ivar port: its port.
+    """
+
+    host: str
+    port: int
+    reply: Reply
+
+
+class DatagramConversation(Protocol):
+    """All clients of one port for datagrams: what they are answered while its server does not run. Bounded.
+
+    `now` is seconds of one monotonic clock. A datagram that breaks the protocol raises `ProtocolError`: it is dropped,
+    and its client remains, since anyone could have sent it.
+
+    :ivar next_timeout: when `tick` is to be called at the latest; math.inf: never. It may change with every call.
+    """
+
+    @property
+    def next_timeout(self) -> float:
+        """See above."""
+        ...
+
+    def receive(self, datagram: bytes, host: str, port: int, now: float) -> Reply:
+        """Take a client's datagram while the server does not run."""
+        ...
+
+    def tick(self, now: float) -> Sequence[ClientReply]:
+        """Do what is due."""
+        ...
+
+    def server_ready(self, now: float) -> Sequence[ClientReply]:
+        """Return what is for the clients that wait: the server runs now, or its start has failed."""
+        ...
+
+    def opens_session(self, datagram: bytes) -> bool:
+        """Return whether, while the server runs, this datagram of a client without a session opens one."""
+        ...
+
+    def answer_running(self, datagram: bytes, host: str, port: int, now: float) -> Reply:
+        """Take a datagram that opens no session, while the server runs."""
+        ...
 
 
 class NextRequest(Struct, frozen=True):

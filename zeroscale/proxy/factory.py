@@ -10,15 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from zeroscale.access_lists import AccessList, ServerLists, parse_network
-from zeroscale.config.model import Config, LimitsConfig, ServerConfig
+from zeroscale.config.model import Config, LimitsConfig, PortConfig, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.admission import Admission, Limits, Rules
 from zeroscale.frontend.connection_limits import Network
 from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.messages import Messages
-from zeroscale.lifecycle.idle_policy import ASK_AGAIN_AT_MOST, IdlePolicy, PlayerSign
+from zeroscale.lifecycle.idle_policy import ASK_AGAIN_AT_MOST, IdlePolicy
 from zeroscale.lifecycle.interfaces import LifecyclePolicy
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.player_lists import PlayerLists
@@ -26,6 +27,7 @@ from zeroscale.plugins.loader import argument_names, construct, find_plugin
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.protocols.conversation import MinecraftOptions
 from zeroscale.proxy import tcp_factory
+from zeroscale.status import PlayerSign
 from zeroscale.system.files import server_directory
 
 MINECRAFT_IN_FILE = IdlePolicy(900.0, minimum_online=60.0)
@@ -40,14 +42,27 @@ BUSY_COMMAND_EVERY = 60.0
 """Seconds from one run of a `busy_command` to the next one, at most."""
 
 
-class ServerSettings(Struct, frozen=True):
-    """The settings of a server that can change while it runs."""
+class PortSettings(Struct, frozen=True):
+    """The settings of one port that can change while its server runs.
 
-    policy: LifecyclePolicy
+    :ivar sign: from when on a client counts as a player; None: as the lifecycle's policy says.
+    """
+
     join_policy: JoinPolicy
     messages: Messages
     admission: Admission
     minecraft_options: MinecraftOptions
+    sign: PlayerSign | None = None
+
+
+class ServerSettings(Struct, frozen=True):
+    """The settings of a server that can change while it runs.
+
+    :ivar ports: of each port, in the order of `ServerConfig.all_ports`.
+    """
+
+    policy: LifecyclePolicy
+    ports: Sequence[PortSettings]
 
 
 def server_settings(
@@ -58,13 +73,50 @@ def server_settings(
     :param lists: the player lists of a Minecraft server; None: it speaks another protocol.
     :raises ConfigError: a pattern, a text or an admission rule is invalid.
     """
-    return ServerSettings(
-        policy=lifecycle_policy(server, plugin),
-        join_policy=join_policy(server),
+    policy = join_policy(server)
+    options = MinecraftOptions(server.legacy_hold, server.transfer_as_login)
+    own = PortSettings(
+        join_policy=policy,
         messages=messages(server) if plugin.speaks_minecraft else tcp_factory.messages(server),
         admission=admission(server, config, lists),
-        minecraft_options=MinecraftOptions(server.legacy_hold, server.transfer_as_login),
+        minecraft_options=options,
     )
+    others = [_port_settings(server, each, config, plugin, own) for each in server.ports]
+    return ServerSettings(policy=lifecycle_policy(server, plugin), ports=(own, *others))
+
+
+def _port_settings(
+    server: ServerConfig, port: PortConfig, config: Config, plugin: PluginAdapter, main: PortSettings
+) -> PortSettings:
+    """Make the settings of a further port. Where clients have no names, the rules that need them do not count."""
+    protocol = port_protocol(port, plugin)
+    same = (protocol == "minecraft") == plugin.speaks_minecraft
+    rules = server.admission
+    nameless = replace(server, admission=replace(rules, wake="nobody" if rules.wake == "nobody" else "anyone"))
+    return PortSettings(
+        join_policy=replace(main.join_policy, wakes=port.wakes),
+        messages=main.messages if same else tcp_factory.messages(server),
+        admission=main.admission if same else admission(nameless, config, None),
+        minecraft_options=main.minecraft_options,
+        sign=player_sign(port, protocol),
+    )
+
+
+def port_protocol(port: PortConfig, plugin: PluginAdapter) -> str:
+    """Return what clients of a port speak; see `config.model.PortProtocol`."""
+    if port.is_main and plugin.speaks_minecraft:
+        return "minecraft"
+    if port.protocol is None and port.is_main and plugin.speaks_http:
+        return "http"
+    return port.protocol or "none"
+
+
+def player_sign(port: PortConfig, protocol: str) -> PlayerSign:
+    """Return from when on a client of a port counts as a player."""
+    if protocol in ("minecraft", "bedrock"):
+        return PlayerSign.server_bytes
+    server_may_speak_first = port.is_udp or tcp_factory.wake_trigger(port.wake_on, protocol).kind == "connect"
+    return PlayerSign.connection if server_may_speak_first else PlayerSign.client_bytes
 
 
 def plugin_factory(server: ServerConfig, config: Config) -> Callable[[], PluginAdapter]:
@@ -80,6 +132,8 @@ def plugin_factory(server: ServerConfig, config: Config) -> Callable[[], PluginA
         "state_directory": server_directory(config.state_directory, server.name),
         "environment": child_environment(server),
     }
+    if server.protocol in ("minecraft", "http"):
+        offered = {**offered, "protocol": server.protocol}
     configured = server.environment or server.environment_file or server.environment_only
     if configured and "environment" not in argument_names(plugin_class):
         raise ConfigError(
@@ -126,18 +180,14 @@ def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePo
 
 def _idle_policy(server: ServerConfig, plugin: PluginAdapter) -> IdlePolicy:
     minecraft = plugin.speaks_minecraft
-    if minecraft:
-        sign = PlayerSign.server_bytes
-    else:
-        server_may_speak_first = tcp_factory.wake_trigger(server, speaks_http=plugin.speaks_http).kind == "connect"
-        sign = PlayerSign.connection if server_may_speak_first else PlayerSign.client_bytes
+    main = server.all_ports[0]
     default = MINECRAFT_IN_FILE if minecraft and not server.on_command_line else OTHERS
     idle_shutdown, minimum_online = server.idle_shutdown, server.minimum_online_time
     return IdlePolicy(
         idle_shutdown=default.idle_shutdown if idle_shutdown is None else idle_shutdown,
         minimum_online=default.minimum_online if minimum_online is None else minimum_online,
         minimum_unvisited=UNVISITED if minecraft and idle_shutdown is None else 0.0,
-        player_sign=sign,
+        player_sign=player_sign(main, port_protocol(main, plugin)),
         ask_again_at_most=ASK_AGAIN_AT_MOST if server.busy_command is None else BUSY_COMMAND_EVERY,
     )
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from zeroscale.config.model import Config, ServerConfig
+from zeroscale.config.model import Config, PortConfig, ServerConfig
 from zeroscale.errors import ControlError
 from zeroscale.events import Cause, CauseKind
 from zeroscale.frontend.interfaces import Backend
@@ -24,8 +25,9 @@ from zeroscale.lifecycle.output_buffer import OutputBuffer
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.protocols.minecraft import player_list
 from zeroscale.proxy.busy_check import BusyCheck
-from zeroscale.proxy.factory import ServerSettings, server_settings
+from zeroscale.proxy.factory import ServerSettings, port_protocol, server_settings
 from zeroscale.proxy.plugin_setup import PluginSetup
+from zeroscale.proxy.server_port import ServerPort
 from zeroscale.proxy.server_report import server_report
 from zeroscale.proxy.stop_planner import StopPlanner
 from zeroscale.reactor import Reactor
@@ -59,7 +61,7 @@ class ManagedServer:
     :ivar config: the latest configuration of the server.
     :ivar proxy_config: the configuration of the proxy that came with it.
     :ivar lifecycle: the state machine of the server.
-    :ivar backend: the server as the frontend sees it.
+    :ivar ports: its ports, the main one first.
     :ivar stop_planner: plans stops of which the players are warned.
     :ivar added_at: since when zeroscale has looked after it, by the monotonic clock.
     :ivar restart_pending: a part of `config` takes effect only once the running server has stopped.
@@ -74,6 +76,7 @@ class ManagedServer:
         self.added_at = reactor.seconds()
         self._reactor = reactor
         self._setup = setup = PluginSetup(config, proxy_config, reactor)
+        self._address = setup.address
         directory = self._directory = server_directory(proxy_config.state_directory, config.name)
         self._stats = StatsRecorder(Status.stopped, reactor.seconds())
         self._output = OutputBuffer()
@@ -85,17 +88,23 @@ class ManagedServer:
         settings = server_settings(config, proxy_config, setup.plugin, setup.player_lists)
         self.lifecycle = ServerLifecycle(config.name, settings.policy, self.dependencies(setup))
         self.lifecycle.add_event_observer(self._start_history.record_event, clients=False)
-        self.backend = Backend(
+        main = settings.ports[0]
+        backend = Backend(
             self.lifecycle,
-            settings.messages,
-            settings.join_policy,
-            settings.admission,
+            main.messages,
+            main.join_policy,
+            main.admission,
             *setup.address,
             self._stats,
-            settings.minecraft_options,
+            main.minecraft_options,
             config.proxy_protocol.send,
             self._start_history.record_player,
         )
+        self.ports: Sequence[ServerPort] = [ServerPort(self, config.all_ports[0], backend)]
+        self._ports = {"": self.ports[0]}
+        self.ports = self.ports_of(config)
+        for port, port_settings in zip(self.ports, settings.ports, strict=True):
+            port.apply(port_settings)
         self.stop_planner = StopPlanner(
             config, self.lifecycle, reactor, time.time, self._overrides, self._stop_warning, self._view_changed
         )
@@ -122,14 +131,35 @@ class ManagedServer:
         return self._setup.speaks_minecraft
 
     @property
+    def backend(self) -> Backend:
+        """The server as the frontend sees it on its main port."""
+        return self.ports[0].backend
+
+    def protocol_of(self, port: PortConfig) -> str:
+        """Return what clients of a port speak; see `config.model.PortProtocol`."""
+        return port_protocol(port, self._setup.plugin)
+
+    def ports_of(self, config: ServerConfig) -> Sequence[ServerPort]:
+        """Return the ports of a configuration that it has, or will have; one that is there already is the same object.
+
+        A new one has the settings of the main port until `apply_settings` is called.
+        """
+        return [self._port(port) for port in config.all_ports]
+
+    def _port(self, config: PortConfig) -> ServerPort:
+        key = "" if config.is_main else " ".join(config.listen)
+        port = self._ports.get(key)
+        if port is None:
+            backend = copy(self.backend)
+            backend.proxy_version = config.send_proxy_protocol
+            port = self._ports[key] = ServerPort(self, config, backend)
+            port.use_address(*self._address)
+        return port
+
+    @property
     def controls(self) -> Mapping[str, bool]:
         """What the current plugin starts and stops; see `plugins.api.ControlsOthers`."""
         return self._setup.plugin.controls
-
-    @property
-    def speaks_http(self) -> bool:
-        """Whether the current plugin's server speaks HTTP, as the plugin says."""
-        return self._setup.plugin.speaks_http
 
     @property
     def address(self) -> tuple[str, int]:
@@ -233,6 +263,11 @@ class ManagedServer:
     def use_config(self, config: ServerConfig, proxy_config: Config) -> None:
         """Use another configuration; what depends on `settings` or on a plugin is changed by the two below."""
         self.config, self.proxy_config = config, proxy_config
+        self.ports = self.ports_of(config)
+        for port, port_config in zip(self.ports, config.all_ports, strict=True):
+            port.use_config(port_config)
+            port.use_address(*self._address)
+        self._ports = {key: port for key, port in self._ports.items() if port in self.ports}
         self._configure_schedule()
         if self._schedule is not None:
             self._schedule.start()
@@ -244,7 +279,7 @@ class ManagedServer:
         self._setup = setup
         self._view_changed()
         self._start_history.set_world_directory(setup.world_directory)
-        self.backend.host, self.backend.port = setup.address
+        self._use_address(setup.address)
         self.backend.proxy_version = setup.config.proxy_protocol.send
 
     def apply_settings(self, settings: ServerSettings, *, admission: bool) -> None:
@@ -253,11 +288,8 @@ class ManagedServer:
         :param admission: also replace the admission rules, which resets their rate limits.
         """
         self.lifecycle.apply_policy(settings.policy)
-        self.backend.messages = settings.messages
-        self.backend.policy = settings.join_policy
-        self.backend.minecraft_options = settings.minecraft_options
-        if admission:
-            self.backend.admission = settings.admission
+        for port, port_settings in zip(self.ports, settings.ports, strict=True):
+            port.apply(port_settings, admission=admission)
         self._view_changed()
 
     # Operator commands
@@ -360,7 +392,12 @@ class ManagedServer:
     def _set_address(self, setup: PluginSetup, address: tuple[str, int] | None) -> None:
         host, port = address or setup.address
         setup.probe.set_address(host, port)
-        self.backend.host, self.backend.port = host, port
+        self._use_address((host, port))
+
+    def _use_address(self, address: tuple[str, int]) -> None:
+        self._address = address
+        for port in self.ports:
+            port.use_address(*address)
 
     def _configure_schedule(self) -> None:
         config = self.config

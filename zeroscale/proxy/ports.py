@@ -11,7 +11,7 @@ from pathlib import Path
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
-from zeroscale.config.model import ServerConfig
+from zeroscale.config.model import is_udp
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.factory import ConnectionFactory
@@ -21,14 +21,14 @@ from zeroscale.protocols.conversation import Conversation, MinecraftOptions
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.factory import header_networks, health_check_networks
-from zeroscale.proxy.managed_server import ManagedServer
+from zeroscale.proxy.server_port import ServerPort
 from zeroscale.reactor import Reactor
 from zeroscale.sockets.listener import listening_reactor
 from zeroscale.system import endpoints
 from zeroscale.system.privileges import is_trusted
 
-ServersByPort = Mapping[str, Sequence[ManagedServer]]
-"""The servers behind each `listen` value."""
+PortsByListen = Mapping[str, Sequence[ServerPort]]
+"""The servers' ports behind each `listen` value."""
 
 
 class ListenPort:
@@ -41,9 +41,9 @@ class ListenPort:
         self.listen = listen
         self._context = context
         self._clock = context.reactor
-        self._servers: Sequence[ManagedServer] = ()
-        self._router: Router[ManagedServer] = Router((), None)
-        self._tcp_server: ManagedServer | None = None
+        self._ports: Sequence[ServerPort] = ()
+        self._router: Router[ServerPort] = Router((), None)
+        self._tcp_port: ServerPort | None = None
         self._forwarding = False
         self._factory = ConnectionFactory(context, self._make_conversation, self._route)
         self._factory.messages = self._messages
@@ -63,41 +63,42 @@ class ListenPort:
         for each in sockets:
             await maybeDeferred(each.stopListening)
 
-    def route_to(self, servers: Sequence[ManagedServer]) -> None:
-        """Route future connections to these servers."""
-        self._servers = servers
-        default = next((server for server in servers if not server.config.hosts), None)
-        hosts = [(normalised(host), server) for server in servers for host in server.config.hosts]
+    def route_to(self, ports: Sequence[ServerPort]) -> None:
+        """Route future connections to these ports of servers."""
+        self._ports = ports
+        default = next((port for port in ports if not port.config.hosts), None)
+        hosts = [(normalised(host), port) for port in ports for host in port.config.hosts]
         self._router = Router(hosts, default)
-        minecraft = any(server.speaks_minecraft for server in servers)
-        self._forwarding = any(server.config.forwarding for server in servers)
-        self._tcp_server = None if minecraft else default
+        minecraft = any(port.protocol == "minecraft" for port in ports)
+        configs = [port.server.config for port in ports]
+        self._forwarding = any(config.forwarding for config in configs)
+        self._tcp_port = None if minecraft else default
         self._factory.reject_header = not minecraft
-        self._factory.timeout = None if self._tcp_server is None else self._tcp_server.config.wake_timeout
-        self._factory.health_check = [each for server in servers for each in health_check_networks(server.config)]
-        self._factory.accept_from = [each for server in servers for each in header_networks(server.config)]
+        self._factory.timeout = None if self._tcp_port is None else self._tcp_port.server.config.wake_timeout
+        self._factory.health_check = [each for config in configs for each in health_check_networks(config)]
+        self._factory.accept_from = [each for config in configs for each in header_networks(config)]
 
     def refresh(self) -> None:
         """Read the servers' configuration again, after one of them has changed."""
-        self.route_to(self._servers)
+        self.route_to(self._ports)
 
     def _route(self, host: str) -> Backend | None:
-        server = self._router.route(host)
-        return None if server is None else server.backend
+        port = self._router.route(host)
+        return None if port is None else port.backend
 
     def _messages(self) -> Messages:
         """Return the messages for clients whose host matches no server: those of the first server on this port."""
-        return self._servers[0].backend.messages
+        return self._ports[0].backend.messages
 
     def _make_conversation(self) -> Conversation:
-        server = self._tcp_server
-        if server is not None:
+        port = self._tcp_port
+        if port is not None:
             return tcp_factory.conversation(
-                server.config,
-                tcp_factory.wake_trigger(server.config, speaks_http=server.speaks_http),
-                lambda: server.lifecycle.view,
+                port.server.config,
+                port.wake_trigger,
+                lambda: port.backend.server.view,
                 self._clock.seconds,
-                lambda: server.backend.messages.page_note,
+                lambda: port.backend.messages.page_note,
             )
         return MinecraftConversation(forwarding=self._forwarding, minecraft_options=self._minecraft_options)
 
@@ -118,7 +119,7 @@ class PortManager:
         self._context = context
         self._ports: dict[str, ListenPort] = {}
 
-    async def open(self, servers_by_port: ServersByPort, *, for_owner: bool = False) -> None:
+    async def open(self, by_listen: PortsByListen, *, for_owner: bool = False) -> None:
         """Open the ports that are not open yet: all of them, or none.
 
         :param for_owner: root opens them for the user that the process will switch to. The Unix sockets are then left
@@ -126,12 +127,14 @@ class PortManager:
         :raises ConfigError: listening on one of them failed.
         """
         opened: list[ListenPort] = []
-        for listen, servers in servers_by_port.items():
+        for listen, ports in by_listen.items():
+            if is_udp(listen):
+                raise ConfigError(f"cannot listen on {listen!r}: this version does not do so yet")
             if listen in self._ports or (for_owner and not _is_safe_for_root(listen)):
                 continue
             port = self._ports[listen] = ListenPort(listen, self._context)
             opened.append(port)
-            port.route_to(servers)
+            port.route_to(ports)
             try:
                 await port.open(self._reactor)
             except ConfigError:
@@ -140,11 +143,11 @@ class PortManager:
                     await each.close()
                 raise
 
-    async def route_to(self, servers_by_port: ServersByPort) -> None:
+    async def route_to(self, by_listen: PortsByListen) -> None:
         """Route all ports to these servers, and close the ports that have none. The ports are open already."""
-        closing = [self._ports.pop(listen) for listen in list(self._ports) if listen not in servers_by_port]
+        closing = [self._ports.pop(listen) for listen in list(self._ports) if listen not in by_listen]
         for listen, port in self._ports.items():
-            port.route_to(servers_by_port[listen])
+            port.route_to(by_listen[listen])
         for port in closing:
             await port.close()
 
@@ -165,13 +168,10 @@ def _is_safe_for_root(listen: str) -> bool:
     return not listen.startswith("unix:") or is_trusted(Path(path).parent)
 
 
-def servers_by_port(servers: Iterable[tuple[ServerConfig, ManagedServer]]) -> ServersByPort:
-    """Return the servers behind each port.
-
-    :param servers: each server with the configuration that it has, or will have.
-    """
-    found: dict[str, list[ManagedServer]] = {}
-    for config, server in servers:
-        for listen in config.listen:
-            found.setdefault(listen, []).append(server)
+def ports_by_listen(ports: Iterable[ServerPort]) -> PortsByListen:
+    """Return the servers' ports behind each `listen` value."""
+    found: dict[str, list[ServerPort]] = {}
+    for port in ports:
+        for listen in port.config.listen:
+            found.setdefault(listen, []).append(port)
     return found

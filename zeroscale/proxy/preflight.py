@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from zeroscale.config.loader import in_file, mistakes_error
 from zeroscale.config.messages import Mistake, Mistakes, join
-from zeroscale.config.model import HIGHEST_PORT, Config, ServerConfig
+from zeroscale.config.model import HIGHEST_PORT, Config, ServerConfig, is_udp
 from zeroscale.config.secret_refs import Secret
 from zeroscale.config.tls import TlsUse, endpoint_uses, notify_uses, server_uses
 from zeroscale.control import socket_path
@@ -144,8 +144,10 @@ def _server_mistakes(
 
     :param bad: returns whether any of the given keys of the server has a mistake already.
     """
-    for listen in () if bad("listen") else server.listen:
-        yield from _errors(f"{path}.listen", partial(endpoints.check, reactor, listen))
+    for index, port in enumerate(server.all_ports, -1):
+        at = "listen" if port.is_main else f"ports[{index}].listen"
+        for listen in () if bad(at) or is_udp(port.listen[0]) else port.listen:
+            yield from _errors(f"{path}.{at}", partial(endpoints.check, reactor, listen))
     for name, text in server.texts.items():
         yield from _errors(join(f"{path}.texts", name), partial(Messages, {name: text}))
     unknown = [] if bad("plugin") else list(_errors(f"{path}.plugin", partial(find_plugin, server.plugin)))

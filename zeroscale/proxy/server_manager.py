@@ -19,7 +19,7 @@ from zeroscale.events import ServerEvent
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.proxy.exclusive_use import ExclusiveUse
 from zeroscale.proxy.managed_server import ManagedServer
-from zeroscale.proxy.ports import PortManager, ServersByPort, servers_by_port
+from zeroscale.proxy.ports import PortManager, PortsByListen, ports_by_listen
 from zeroscale.reactor import Reactor
 from zeroscale.status import ServerSnapshot
 from zeroscale.system.background_file import FileWriter
@@ -73,7 +73,7 @@ class ServerManager:
     @property
     def listen_values(self) -> Sequence[str]:
         """The `listen` values of all servers."""
-        return tuple(self._servers_by_port())
+        return tuple(self._ports_by_listen())
 
     def snapshots(self) -> Sequence[ServerSnapshot]:
         """Return the current state of all servers, including draining ones."""
@@ -113,7 +113,7 @@ class ServerManager:
         :param for_owner: see `PortManager.open`.
         :raises ConfigError: listening on one of them failed.
         """
-        await self._ports.open(self._servers_by_port(), for_owner=for_owner)
+        await self._ports.open(self._ports_by_listen(), for_owner=for_owner)
 
     async def adopt_running_servers(self) -> None:
         """Take over servers that still run since an earlier run of zeroscale."""
@@ -171,7 +171,7 @@ class ServerManager:
             messages.append(f"{name}: removed" + ("; it is stopped when no player is left on it" if busy else ""))
             del self.servers[name]
             self._drain(server)
-        await self._ports.route_to(self._servers_by_port())
+        await self._ports.route_to(self._ports_by_listen())
         await _adopt(added.values())
         self._retry_blocked()  # the servers that blocked them may have stopped in the meantime
         return messages
@@ -190,7 +190,10 @@ class ServerManager:
                 server = ManagedServer(wanted[name], config, self._reactor, self._writer)
                 server.take_locks()
                 added[name] = server
-            await self._ports.open(servers_by_port((wanted[name], each) for name, each in {**kept, **added}.items()))
+            servers = {**kept, **added}.items()
+            await self._ports.open(
+                ports_by_listen(port for name, server in servers for port in server.ports_of(wanted[name]))
+            )
         except ZeroscaleError:
             for server in added.values():
                 server.release_locks()
@@ -251,11 +254,11 @@ class ServerManager:
             self._blocked -= {name}
             logger.info("Reloaded: %s: added", name)
             self._add(added[name])
-            await self._ports.route_to(self._servers_by_port())
+            await self._ports.route_to(self._ports_by_listen())
             await _adopt(added.values())
 
-    def _servers_by_port(self) -> ServersByPort:
-        return servers_by_port((server.config, server) for server in self.servers.values())
+    def _ports_by_listen(self) -> PortsByListen:
+        return ports_by_listen(port for server in self.servers.values() for port in server.ports)
 
 
 async def _adopt(servers: Iterable[ManagedServer]) -> None:

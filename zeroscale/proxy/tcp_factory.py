@@ -45,12 +45,13 @@ def fields_for_http(config: ServerConfig) -> Iterator[str]:
         yield "health_path"
 
 
-def wake_trigger(config: ServerConfig, *, speaks_http: bool) -> triggers.WakeTrigger:
+def wake_trigger(wake_on: str | None, protocol: str) -> triggers.WakeTrigger:
     """Return what a client must send to wake the server.
 
-    :param speaks_http: whether its clients speak HTTP, according to its plugin.
+    :param wake_on: as configured; None: that depends on the protocol.
+    :param protocol: what clients of the port speak; see `config.model.PortProtocol`.
     """
-    return triggers.parse_wake_on(config.wake_on or ("http" if speaks_http else "connect"))
+    return triggers.parse_wake_on(wake_on or ("http" if protocol == "http" else "connect"))
 
 
 PAGES: Mapping[str, PageFor] = {"page": "browsers", "page-only": "everyone"}

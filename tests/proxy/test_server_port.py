@@ -1,0 +1,95 @@
+"""The ports of one server: addresses, protocols, settings, and what a reload keeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import FakeReactor, proxy_config, stub_config
+
+from zeroscale.config.model import AdmissionConfig, PortConfig, ServerConfig
+from zeroscale.proxy.managed_server import ManagedServer
+from zeroscale.proxy.reconfigure import apply_change, prepare_change
+from zeroscale.status import PlayerSign
+from zeroscale.system.background_file import FileWriter
+
+MAP = PortConfig(listen=("8123",), server_port=8100, protocol="http")
+BEDROCK = PortConfig(listen=("udp:19132",), server_port=19133, protocol="bedrock", wakes=True)
+ELSEWHERE = PortConfig(listen=("8124",), server_host="192.0.2.7", server_port=81, keeps_awake=True)
+
+
+class World:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def config(self, *ports: PortConfig, **values: Any) -> ServerConfig:
+        return stub_config("game", 25565, 25566, self.directory, ports=ports, **values)
+
+    def server(self, *ports: PortConfig, **values: Any) -> ManagedServer:
+        config = self.config(*ports, **values)
+        return ManagedServer(config, proxy_config(self.directory, config), FakeReactor(), FileWriter())
+
+    def change(self, server: ManagedServer, config: ServerConfig) -> str:
+        change = prepare_change(server, config, proxy_config(self.directory, config))
+        assert change is not None
+        return apply_change(server, change)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+DEMO = {"plugin": "demo", "plugin_keywords": {}}
+
+
+def test_a_port_without_a_host_is_where_the_main_port_is(world: World) -> None:
+    server = world.server(MAP, ELSEWHERE, server_host="192.0.2.1")
+    assert [(port.backend.host, port.backend.port) for port in server.ports] == [
+        ("192.0.2.1", 25566),
+        ("192.0.2.1", 8100),
+        ("192.0.2.7", 81),
+    ]
+    server.ports[1].use_address("192.0.2.99", 4)  # as of a container that has another one after each start
+    assert (server.ports[1].backend.host, server.ports[1].backend.port) == ("192.0.2.99", 8100)
+
+
+def test_all_ports_share_a_lifecycle_and_what_is_counted(world: World) -> None:
+    main, *others = [port.backend for port in world.server(MAP, BEDROCK).ports]
+    assert all(each.server is main.server and each.stats is main.stats for each in others)
+
+
+def test_protocols_and_what_shows_a_player(world: World) -> None:
+    server = world.server(MAP, BEDROCK, ELSEWHERE, **DEMO)
+    assert [port.protocol for port in server.ports] == ["minecraft", "http", "bedrock", "none"]
+    signs = [port.backend.sign for port in server.ports]
+    assert signs == [None, PlayerSign.client_bytes, PlayerSign.server_bytes, PlayerSign.connection]
+
+
+def test_a_further_port_wakes_and_counts_as_it_says(world: World) -> None:
+    ports = world.server(MAP, BEDROCK, ELSEWHERE).ports
+    assert [(port.backend.policy.wakes, port.backend.counts) for port in ports] == [
+        (True, True),
+        (False, False),
+        (True, True),
+        (False, True),
+    ]
+
+
+def test_rules_that_need_names_do_not_count_where_clients_have_none(world: World) -> None:
+    server = world.server(MAP, admission=AdmissionConfig(wake="whitelist"), **DEMO)
+    main, port = (each.backend.admission for each in server.ports)
+    assert main is not port
+    assert not port.knows_name("Ada")
+
+
+def test_a_reload_keeps_the_ports_that_stay(world: World) -> None:
+    server = world.server(MAP, BEDROCK)
+    main, web, game = server.ports
+    changed = PortConfig(listen=MAP.listen, server_port=8101, protocol="http", wakes=True)
+    assert world.change(server, world.config(changed, ELSEWHERE)) == "ports"
+    assert server.ports[:2] == [main, web]
+    assert (web.backend.port, web.backend.policy.wakes, web.backend.counts) == (8101, True, True)
+    assert game not in server.ports
+    assert (server.ports[2].config, server.ports[2].backend.counts) == (ELSEWHERE, True)

@@ -1,0 +1,79 @@
+"""One port of one server, as clients reach it: its configuration, and the server as the frontend sees it there.
+
+All ports of a server share its lifecycle, and what is counted.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from zeroscale.config.model import PortConfig, ServerConfig
+from zeroscale.config.triggers import WakeTrigger
+from zeroscale.frontend.interfaces import Backend
+from zeroscale.proxy import tcp_factory
+from zeroscale.proxy.factory import PortSettings
+
+
+class PortOwner(Protocol):
+    """The server of a port; `managed_server.ManagedServer` implements it.
+
+    :ivar config: its latest configuration.
+    """
+
+    config: ServerConfig
+
+    def protocol_of(self, port: PortConfig) -> str:
+        """Return what clients of a port speak; see `config.model.PortProtocol`."""
+        ...
+
+
+class ServerPort:
+    """One port.
+
+    :ivar server: its server.
+    :ivar config: its configuration.
+    :ivar backend: its server as the frontend sees it there; changed in place.
+    """
+
+    def __init__(self, server: PortOwner, config: PortConfig, backend: Backend) -> None:
+        self.server = server
+        self.config = config
+        self.backend = backend
+        self._is_new = True
+
+    @property
+    def protocol(self) -> str:
+        """What its clients speak; see `config.model.PortProtocol`."""
+        return self.server.protocol_of(self.config)
+
+    @property
+    def wake_trigger(self) -> WakeTrigger:
+        """What a client must send to wake the server, on a TCP port that is not Minecraft's."""
+        return tcp_factory.wake_trigger(self.config.wake_on, self.protocol)
+
+    def use_config(self, config: PortConfig) -> None:
+        """Use another configuration, without what depends on settings."""
+        self.config = config
+        if not config.is_main:  # that of the main port changes with the plugin
+            self.backend.proxy_version = config.send_proxy_protocol
+
+    def use_address(self, host: str, port: int) -> None:
+        """Use an address of the server's main port; a further port may have a host and has a port of its own."""
+        config = self.config
+        is_main = config.is_main
+        self.backend.host = host if is_main else config.server_host or host
+        self.backend.port = port if is_main else config.server_port or 0
+
+    def apply(self, settings: PortSettings, *, admission: bool = True) -> None:
+        """Apply settings at once.
+
+        :param admission: also replace the admission rules, which resets their rate limits; a new port's always are.
+        """
+        self.backend.messages = settings.messages
+        self.backend.policy = settings.join_policy
+        self.backend.sign = settings.sign
+        self.backend.counts = self.config.counts
+        self.backend.minecraft_options = settings.minecraft_options
+        if admission or self._is_new:
+            self.backend.admission = settings.admission
+        self._is_new = False
