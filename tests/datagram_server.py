@@ -122,3 +122,13 @@ def minecraft(datagram: bytes) -> Iterable[bytes]:
         yield b"\x09" + session + b"9513307\0"
     elif rest[:4] == (9513307).to_bytes(4):
         yield b"\x00" + session + FULL_STATISTICS
+
+
+BEDROCK = "MCPE;\u00a7aA Bedrock server;2193;1.26.51;3;7;1796068234912;a level;Creative;1;19133;19133;0;"
+
+
+def bedrock(datagram: bytes) -> Iterable[bytes]:
+    """Answer a ping as bedrock-protocol does."""
+    status = BEDROCK.encode()
+    magic = datagram[9:25]
+    yield b"\x1c" + datagram[1:9] + bytes(8) + magic + len(status).to_bytes(2) + status

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
-from datagram_server import minecraft, quake, serving, silent, source
+from datagram_server import bedrock, minecraft, quake, serving, silent, source
 
 from zeroscale.ctl.game_connection import Address
-from zeroscale.ctl.query_ping import NAMES_TIMEOUT, ServerEntry, ask_minecraft, ask_quake, ask_source
-from zeroscale.errors import BackendError
+from zeroscale.ctl.query_ping import NAMES_TIMEOUT, ServerEntry, ask_bedrock, ask_minecraft, ask_quake, ask_source
+from zeroscale.errors import BackendError, ProtocolError
 
 
 def at(port: int) -> Address:
@@ -52,7 +52,22 @@ def test_minecraft() -> None:
     assert facts(entry) == ("\xa7aA Minecraft Server", "1.21.4", "world", 2, 20, ("Ada", "Bob"))
 
 
-@pytest.mark.parametrize("ask", [ask_source, ask_quake, ask_minecraft])
+def test_bedrock() -> None:
+    with serving(bedrock) as server:
+        entry = ask_bedrock(at(server.port), 5)
+    assert facts(entry) == ("\xa7aA Bedrock server\na level", "1.26.51 (protocol 2193)", "", 3, 7, ())
+    assert entry.details["mode"] == "Creative"
+
+
+def test_a_bedrock_server_whose_players_cannot_be_read() -> None:
+    def answer(ping: bytes) -> Iterable[bytes]:
+        return [pong.replace(b" Bedrock", b";Bedrock") for pong in bedrock(ping)]
+
+    with serving(answer) as server, pytest.raises(ProtocolError, match="number of players"):
+        ask_bedrock(at(server.port), 5)
+
+
+@pytest.mark.parametrize("ask", [ask_source, ask_quake, ask_minecraft, ask_bedrock])
 def test_a_server_that_is_silent(ask: Callable[[Address, float], ServerEntry]) -> None:
     with serving(silent) as server, pytest.raises(BackendError, match="no answer in time"):
         ask(at(server.port), 0.2)

@@ -10,8 +10,9 @@ from probes.udp_server import udp_server
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 
-from zeroscale.probes.bedrock import BedrockProbe, PongQuestion
+from zeroscale.probes.bedrock import BedrockProbe
 from zeroscale.protocols.bedrock.offline import PING_SIZE, RakNetListener
+from zeroscale.protocols.bedrock.status import ping
 from zeroscale.protocols.datagrams import Answer
 from zeroscale.reactor import Reactor
 from zeroscale.status import ProbeResult
@@ -46,7 +47,7 @@ async def test_players_of_a_server(status: bytes, players: int | None) -> None:
 @ensureDeferred
 async def test_a_pong_of_another_ping_is_none() -> None:
     answer = ponging(STATUS)
-    other = answer(PongQuestion().request)[0]
+    other = answer(ping(b"12345678"))[0]
     async with udp_server(lambda datagram: [other, b"", *answer(datagram)]) as server:
         pongs: list[bytes] = []
         probe = BedrockProbe(cast("Reactor", reactor), "127.0.0.1", server.port, on_pong=pongs.append)

@@ -1,4 +1,4 @@
-"""Ask a game server for its entry in server browsers: Source query, Quake 3 query, Minecraft's own query."""
+"""Ask a game server for its entry in server browsers: Source and Quake 3 query, Minecraft's query, Bedrock's ping."""
 
 from __future__ import annotations
 
@@ -110,6 +110,30 @@ def ask_minecraft(address: Address, timeout: float) -> ServerEntry:
         answer.names,
         latency,
         variables,
+    )
+
+
+def ask_bedrock(address: Address, timeout: float) -> ServerEntry:
+    """Ask by Bedrock's ping; see `ask_source`.
+
+    :raises ProtocolError: the answer has no number of players.
+    """
+    from zeroscale.protocols.bedrock import status
+
+    with DatagramConnection(address) as connection:
+        pong, latency = connection.ask(status.PongQuery(secrets.token_bytes(8)), time.monotonic() + timeout)
+    entry = status.parse(status.read_pong(pong))
+    details = dict(zip(status.FIELD_NAMES, entry.fields, strict=False))
+    lines = (entry.fields[status.MOTD], details.get("second_line", ""))
+    return ServerEntry(
+        "\n".join(line for line in lines if line),
+        f"{entry.fields[status.VERSION]} (protocol {entry.fields[status.PROTOCOL]})",
+        "",
+        entry.players,
+        entry.maximum,
+        (),
+        latency,
+        details,
     )
 
 

@@ -13,22 +13,6 @@ from zeroscale.reactor import Reactor
 from zeroscale.status import ProbeResult
 
 
-class PongQuestion:
-    """A ping that expects its own pong. Implements `datagram.Question`, whose answer is the whole pong."""
-
-    def __init__(self) -> None:
-        self._token = secrets.token_bytes(8)
-        self.request = status.ping(self._token)
-
-    def receive(self, datagram: bytes) -> bytes:
-        """Return the pong.
-
-        :raises ProtocolError: it is none, or that of another ping.
-        """
-        status.read_pong(datagram, self._token)
-        return datagram
-
-
 class BedrockProbe(DatagramProbe):
     """Checks a Bedrock server: it is up if it answers a ping, whatever it says of itself.
 
@@ -51,7 +35,7 @@ class BedrockProbe(DatagramProbe):
         self._on_pong = on_pong
 
     async def _result(self) -> ProbeResult:
-        pong = await self._answer(PongQuestion())
+        pong = await self._answer(status.PongQuery(secrets.token_bytes(8)))
         self._on_pong(pong)
         try:
             return ProbeResult(players=status.parse(status.read_pong(pong)).players)

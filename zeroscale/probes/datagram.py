@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from abc import abstractmethod
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import DNSLookupError
@@ -15,7 +15,7 @@ from zope.interface import implementer
 from zeroscale.errors import BackendError, ProtocolError, StartRefused
 from zeroscale.probes.base import BaseProbe, NotAccepting, Stage
 from zeroscale.probes.pace import REQUEST
-from zeroscale.protocols.datagrams import NextRequest
+from zeroscale.protocols.datagrams import DatagramQuery, NextRequest
 from zeroscale.reactor import Reactor
 from zeroscale.sockets.datagram_socket import LARGEST, connect_datagrams
 from zeroscale.status import ProbeResult
@@ -31,27 +31,10 @@ ACCEPT_TIMEOUT = 1.0
 """Seconds for the answer of a server that may not run, where its machine does not say that its port is closed."""
 
 AnswerT = TypeVar("AnswerT")
-AnswerT_co = TypeVar("AnswerT_co", covariant=True)
-
-
-class Question(Protocol[AnswerT_co]):
-    """A question to a server over UDP. Sans-I/O."""
-
-    @property
-    def request(self) -> bytes:
-        """The datagram to send, again where it is not answered."""
-        ...
-
-    def receive(self, datagram: bytes) -> AnswerT_co | NextRequest | None:
-        """Take a datagram of the server's; return the answer; None: parts of it are missing.
-
-        :raises ProtocolError: it is no part of the answer. A later one may be.
-        """
-        ...
 
 
 async def ask_over_udp(
-    reactor: Reactor, host: str, port: int, question: Question[AnswerT], header: bytes = b""
+    reactor: Reactor, host: str, port: int, query: DatagramQuery[AnswerT], header: bytes = b""
 ) -> AnswerT:
     """Ask a server again and again until it answers. May be cancelled, and then leaves no socket.
 
@@ -64,14 +47,14 @@ async def ask_over_udp(
     addresses = [host] if is_address(host) else [each.host for each in await resolve(reactor, host, port)]
     for address in addresses[:-1]:
         try:
-            return await _ask(reactor, address, port, question, header)
+            return await _ask(reactor, address, port, query, header)
         except NotAccepting:
             continue
-    return await _ask(reactor, addresses[-1], port, question, header)
+    return await _ask(reactor, addresses[-1], port, query, header)
 
 
-def _ask(reactor: Reactor, address: str, port: int, question: Question[AnswerT], header: bytes) -> Deferred[AnswerT]:
-    exchange = _Exchange(reactor, address, port, question, header)
+def _ask(reactor: Reactor, address: str, port: int, query: DatagramQuery[AnswerT], header: bytes) -> Deferred[AnswerT]:
+    exchange = _Exchange(reactor, address, port, query, header)
     exchange.start()
     return exchange.answered
 
@@ -97,8 +80,8 @@ class DatagramProbe(BaseProbe):
     async def _result(self) -> ProbeResult:
         """Ask the server with `_answer`, and return what it says."""
 
-    async def _answer(self, question: Question[AnswerT]) -> AnswerT:
-        return await ask_over_udp(self._reactor, self._host, self._port, question, self._header)
+    async def _answer(self, query: DatagramQuery[AnswerT]) -> AnswerT:
+        return await ask_over_udp(self._reactor, self._host, self._port, query, self._header)
 
     async def _ask_once(self) -> ProbeResult:
         try:
@@ -127,12 +110,12 @@ class _Exchange(Generic[AnswerT]):
     :ivar answered: fires with the answer, or fails with `NotAccepting`.
     """
 
-    def __init__(self, reactor: Reactor, address: str, port: int, question: Question[AnswerT], header: bytes) -> None:
+    def __init__(self, reactor: Reactor, address: str, port: int, query: DatagramQuery[AnswerT], header: bytes) -> None:
         self._reactor = reactor
         self._address = address, port
-        self._question = question
+        self._query = query
         self._header = header
-        self._request = question.request
+        self._request = query.request
         self._interval = REPEAT_AFTER
         self._timer: IDelayedCall | None = None
         self._socket: socket.socket | None = None
@@ -177,7 +160,7 @@ class _Exchange(Generic[AnswerT]):
 
     def _receive(self, datagram: bytes) -> None:
         try:
-            answer = self._question.receive(datagram)
+            answer = self._query.receive(datagram)
         except ProtocolError:
             return  # anyone on the way could have sent it
         if isinstance(answer, NextRequest):

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from datagram_server import INFO, minecraft, quake, serving, source
+from datagram_server import INFO, bedrock, minecraft, quake, serving, source
 from msgspec.structs import replace
 
 from zeroscale.ctl.commands.ping import PingResult, PingTarget, ask, parse_target, show
@@ -217,6 +217,7 @@ def test_json_that_is_not_valid_is_printed_as_it_was_read(serve: Serve, capsys: 
         ("a2s://[::1]:2457/", "a2s", "::1", 2457),
         ("quake://::1", "quake", "::1", 27960),
         ("query://play.example.org", "query", "play.example.org", 25565),
+        ("bedrock://play.example.org", "bedrock", "play.example.org", 19132),
     ],
 )
 def test_target(text: str, scheme: str, host: str, port: int) -> None:
@@ -258,6 +259,13 @@ def test_minecrafts_query(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(minecraft) as server:
         assert main(["ping", f"query://127.0.0.1:{server.port}"]) == 0
     assert capsys.readouterr().out.startswith("A Minecraft Server\n\nVersion  1.21.4\n")
+
+
+def test_bedrocks_ping(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(bedrock) as server:
+        assert main(["ping", f"bedrock://127.0.0.1:{server.port}"]) == 0
+    shown = "A Bedrock server\na level\n\nVersion  1.26.51 (protocol 2193)\nPlayers  3 of 7\n"
+    assert capsys.readouterr().out.startswith(shown)
 
 
 @pytest.mark.parametrize("option", [("--host", "example.org"), ("--protocol", "769")])

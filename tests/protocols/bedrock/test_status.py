@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols.bedrock.status import LONGEST_STATUS, BedrockStatus, asleep, parse, ping, read_pong
+from zeroscale.protocols.bedrock.status import (
+    LONGEST_STATUS,
+    BedrockStatus,
+    PongQuery,
+    asleep,
+    parse,
+    ping,
+    read_pong,
+    repeated,
+)
 
 # captured: PowerNukkit 1.6.0.1-PN; bedrock-protocol 3.59 with raknet-native, and with jsp-raknet
 NUKKIT = b"MCPE;A Nukkit Server;503;1.18.30;0;20;3742752842121118968;second line;Survival;1"
@@ -36,7 +45,7 @@ def test_the_asleep_status_differs_in_texts_players_guid_and_ports_only() -> Non
 
 def test_servers_that_say_little_or_nothing() -> None:
     assert sleeping(parse(b"MCPE;old;70;0.14.3;1;20")) == "MCPE;Asleep;70;0.14.3;0;20;4711;join"
-    assert sleeping(None) == "MCPE;Asleep;2225;1.26.60;0;0;4711;join;Survival;1;19132;19132;0;"
+    assert sleeping(None) == "MCPE;Asleep;2225;1.26.60;0;10;4711;join;Survival;1;19132;19132;0;"
 
 
 def test_our_texts_are_one_field_each() -> None:
@@ -86,3 +95,15 @@ def test_any_string_raises_nothing_else(data: bytes, text: str) -> None:
     except ProtocolError:
         return
     assert parse(asleep(last, text, text, 1, 1)).players == 0
+
+
+def test_a_query_takes_its_own_pong_only() -> None:
+    query = PongQuery(b"12345678")
+    assert query.request == ping(b"12345678")
+    assert query.receive(NUKKIT_PONG) == NUKKIT_PONG
+    with pytest.raises(ProtocolError, match="another"):
+        query.receive(repeated(NUKKIT_PONG, ping(b"87654321")))
+
+
+def test_a_pong_answers_another_ping() -> None:
+    assert read_pong(repeated(NUKKIT_PONG, ping(b"87654321")), b"87654321") == NUKKIT

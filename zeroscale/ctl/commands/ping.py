@@ -16,7 +16,7 @@ from zeroscale.ctl import exit_codes, terminal
 from zeroscale.ctl.arguments import add_host, add_protocol, address_of, duration, with_reason
 from zeroscale.ctl.client import UsageError
 from zeroscale.ctl.game_connection import DEFAULT_PORT, Address, GameConnection, closed_early, parse_address
-from zeroscale.ctl.query_ping import ServerEntry, ask_minecraft, ask_quake, ask_source
+from zeroscale.ctl.query_ping import ServerEntry, ask_bedrock, ask_minecraft, ask_quake, ask_source
 from zeroscale.errors import BackendError, ProtocolError
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.minecraft import versions
@@ -46,6 +46,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "a2s": Scheme(27015, ask_source),
     "quake": Scheme(27960, ask_quake),
     "query": Scheme(DEFAULT_PORT, ask_minecraft),
+    "bedrock": Scheme(19132, ask_bedrock),
 }
 """By what stands before `://` in an address."""
 

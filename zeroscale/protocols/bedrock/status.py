@@ -31,6 +31,22 @@ LEAST_FIELDS = 6
 
 MOTD, PROTOCOL, VERSION, PLAYERS, MAXIMUM, GUID, SECOND_LINE, MODE, MODE_NUMBER, PORT_IPV4, PORT_IPV6 = range(1, 12)
 
+FIELD_NAMES = (
+    "edition",
+    "motd",
+    "protocol",
+    "version",
+    "players",
+    "maximum",
+    "guid",
+    "second_line",
+    "mode",
+    "mode_number",
+    "port_ipv4",
+    "port_ipv6",
+)
+"""Names of the fields, in their order; what follows them is not known."""
+
 _SEPARATOR = re.compile(r"(?<!\\);")
 _PONG = struct.Struct(">8sq16sH")
 _PING = struct.Struct(">B8s16sq")
@@ -98,6 +114,30 @@ def ping(token: bytes) -> bytes:
     return _PING.pack(UNCONNECTED_PING, token, MAGIC, 0)
 
 
+class PongQuery:
+    """A ping that waits for its pong. Implements `DatagramQuery`, whose event is the whole pong.
+
+    :param token: any 8 bytes, which no other ping has.
+    """
+
+    def __init__(self, token: bytes) -> None:
+        self._token = token
+        self.request = ping(token)
+
+    def receive(self, datagram: bytes) -> bytes:
+        """Return the pong.
+
+        :raises ProtocolError: it is none, or answers another ping.
+        """
+        read_pong(datagram, self._token)
+        return datagram
+
+
+def repeated(pong: bytes, ping: bytes) -> bytes:
+    """Return a server's pong as the answer to another ping."""
+    return pong[:1] + ping[1:9] + pong[9:]
+
+
 def asleep(last: BedrockStatus | None, first_line: str, second_line: str, guid: int, port: int | None) -> bytes:
     """Return the string of a sleeping server: the last real one with our texts and no players.
 
@@ -107,7 +147,7 @@ def asleep(last: BedrockStatus | None, first_line: str, second_line: str, guid: 
     :param guid: the number of the server, as `RakNetListener` sends it.
     :param port: the port that clients use; None: what the real server says.
     """
-    default = (EDITION, "", str(NEWEST_PROTOCOL), NEWEST_VERSION, "0", "0", "", "", "Survival", "1", "", "", "0", "")
+    default = (EDITION, "", str(NEWEST_PROTOCOL), NEWEST_VERSION, "0", "10", "", "", "Survival", "1", "", "", "0", "")
     fields = list(default if last is None else last.fields)
     if len(fields) <= SECOND_LINE:  # old servers end before it
         fields += default[len(fields) : SECOND_LINE + 1]
