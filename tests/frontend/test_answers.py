@@ -12,7 +12,16 @@ from zeroscale.frontend.client_address import ClientAddress
 from zeroscale.frontend.connection_record import ConnectionRecord
 from zeroscale.frontend.decision import HoldDecision, JoinPolicy, Refusal, RefuseDecision, Waiting
 from zeroscale.frontend.timer import Timer
-from zeroscale.protocols.conversation import Component, LoginRequested, PingRequested, StatusReply, StatusRequested
+from zeroscale.protocols.conversation import (
+    BadRequest,
+    Component,
+    HealthCheckRequested,
+    HostNamed,
+    LoginRequested,
+    PingRequested,
+    StatusReply,
+    StatusRequested,
+)
 from zeroscale.protocols.proxy_protocol import Endpoint
 from zeroscale.protocols.tcp import TcpConversation
 
@@ -95,9 +104,21 @@ def test_a_legacy_status_is_the_last_answer(answering: Answering) -> None:
 
 
 def test_a_health_check_may_still_be_sending(answering: Answering) -> None:
-    answering.answers.health_check(b"HTTP/1.1 200 OK\r\n\r\n")
+    answering.answers.reply_at_once(HealthCheckRequested(b"HTTP/1.1 200 OK\r\n\r\n"))
     assert answering.written == b"HTTP/1.1 200 OK\r\n\r\n"
     assert answering.closer.calls == [("linger", "health-check", "")]
+
+
+def test_a_bad_request_may_still_be_sending(answering: Answering) -> None:
+    answering.answers.reply_at_once(BadRequest(b"HTTP/1.1 400 Bad Request\r\n\r\n", "two hosts"))
+    assert answering.written == b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    assert answering.closer.calls == [("linger", "refused", "two hosts")]
+
+
+def test_a_web_client_whose_host_is_unknown_is_always_answered(answering: Answering) -> None:
+    answering.answers.unrouted(HostNamed("x" * 300), "x" * 300)
+    assert answering.written == f"<unknown host {'x' * 300} >".encode()
+    assert answering.closer.calls == [("linger", "unknown-host", repr("x" * 100))]
 
 
 @pytest.mark.parametrize("asked", [True, False])

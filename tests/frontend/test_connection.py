@@ -33,6 +33,7 @@ from zeroscale.frontend.messages import Messages
 from zeroscale.protocols import sniffing
 from zeroscale.protocols.proxy_protocol import SIGNATURE, Endpoint, Version, encode, local_header
 from zeroscale.protocols.tcp import CAPACITY, HttpConversation, PageFor, TcpConversation
+from zeroscale.protocols.virtual_hosts import HttpHostConversation
 from zeroscale.relay import Outcome
 from zeroscale.status import ClientInfo, Status
 
@@ -846,6 +847,136 @@ def test_a_check_through_a_proxy_has_a_header_before_it(
         client.send(bytes([byte]))
     assert_only_answered(harness, client)
     assert harness.lines[0].startswith("survival: 203.0.113.9:5000: health-check")
+
+
+# Several web servers on one port
+
+SITE = b"GET / HTTP/1.1\r\nHost: site.example.org\r\n\r\n"
+ELSEWHERE = SITE.replace(b"site", b"other")
+
+
+def shared(make_harness: MakeHarness, state: Status = Status.stopped, **options: Any) -> FrontendHarness:
+    """A port with one web server for one host, in some state."""
+
+    def conversation(host: str) -> HttpConversation | None:
+        known = host == "site.example.org"
+        return HttpConversation(retry_after=lambda: 20.0, health_path="/healthz") if known else None
+
+    harness = make_harness(
+        make_conversation=lambda: HttpHostConversation(conversation, ["/healthz"]),
+        route=lambda host, backend: backend if host == "site.example.org" else None,
+        timeout=CHECKED_WITHIN,
+        **options,
+    )
+    harness.server.status = state
+    return harness
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_web_client_wakes_the_server_of_its_host(make_harness: MakeHarness, size: int) -> None:
+    harness = shared(make_harness)
+    client = harness.connect()
+    for at in range(0, len(SITE), size):
+        assert harness.server.wakes == []
+        client.send(SITE[at : at + size])
+    harness.settle()
+    assert len(harness.server.wakes) == 1
+    harness.set_status(Status.running)
+    harness.accept()
+    assert harness.relays.handovers[0].early == SITE
+    assert harness.counts.snapshot(0.0).logins == 1
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_running_web_server_gets_its_clients_once_they_have_named_it(make_harness: MakeHarness, size: int) -> None:
+    harness = shared(make_harness, Status.running)
+    client = harness.connect()
+    for at in range(0, len(SITE), size):
+        harness.settle()
+        assert harness.attempts == []
+        client.send(SITE[at : at + size])
+    harness.settle()
+    client.send(b"more")
+    harness.accept()
+    assert harness.relays.handovers[0].early == SITE + b"more"
+    assert harness.server.wakes == []
+
+
+@pytest.mark.parametrize("state", Status)
+@pytest.mark.parametrize(
+    ("sent", "status", "outcome"),
+    [
+        (ELSEWHERE, b"421", "unknown-host"),
+        (ELSEWHERE.replace(b"GET", b"POST") + b"x" * 100000, b"421", "unknown-host"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"400", "refused"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400", "refused"),
+        (b"GET / HTTP/1.0\r\n\r\n", b"421", "unknown-host"),
+        (b"GET /healthz HTTP/1.0\r\n\r\n", b"200", "health-check"),
+    ],
+)
+def test_a_web_client_of_no_server_is_answered_and_wakes_nothing(
+    make_harness: MakeHarness, state: Status, sent: bytes, status: bytes, outcome: str
+) -> None:
+    harness = shared(make_harness, state)
+    client = harness.connect()
+    client.send(sent)
+    harness.settle()
+    assert client.received.startswith(b"HTTP/1.1 " + status + b" ")
+    assert client.finished and not client.reset
+    client.finish()
+    harness.assert_over(client, outcome)
+    assert harness.context.unrouted == {outcome: 1}
+    assert harness.server.wakes == [] and harness.attempts == []
+
+
+@pytest.mark.parametrize("state", [Status.stopped, Status.running])
+@pytest.mark.parametrize("sent", [b"", SITE[:-2], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x00"])
+def test_a_client_that_names_no_host_of_a_shared_port_is_closed(
+    make_harness: MakeHarness, state: Status, sent: bytes
+) -> None:
+    harness = shared(make_harness, state)
+    client = harness.connect()
+    client.send(sent)
+    harness.advance(CHECKED_WITHIN)
+    if not client.closed:
+        client.finish()
+    assert client.received == b""
+    outcome = "unknown-host" if sent.startswith(b"PRI") else "refused" if sent.startswith(b"\x16") else "too-slow"
+    harness.assert_over(client, outcome)
+    assert harness.server.wakes == [] and harness.attempts == []
+
+
+def test_limits_of_the_server_hold_on_a_shared_port(make_harness: MakeHarness) -> None:
+    harness = shared(make_harness, admission=Admission(Rules(wake="nobody")))
+    client = harness.connect()
+    client.send(SITE)
+    harness.settle()
+    assert client.received.startswith(b"HTTP/1.1 503 ") and harness.server.wakes == []
+    check = harness.connect()
+    check.send(b"GET /healthz HTTP/1.1\r\nHost: site.example.org\r\n\r\n")
+    harness.settle()
+    assert check.received.startswith(b"HTTP/1.1 200 ")
+    assert harness.counts.snapshot(0.0).outcomes == {"unavailable": 1, "health-check": 1}
+    assert harness.context.unrouted == {}
+
+
+def test_a_network_of_health_checkers_on_a_shared_port(make_harness: MakeHarness) -> None:
+    harness = shared(make_harness, Status.running, health_check=(ipaddress.ip_network("203.0.113.0/24"),))
+    client = harness.connect()
+    harness.settle()
+    assert client.closed and harness.outcomes == {"health-check": 1}
+
+
+def test_a_request_after_a_proxy_header_on_a_shared_port(make_harness: MakeHarness) -> None:
+    harness = shared(make_harness)
+    harness.listener.accept_from = [ipaddress.ip_network("203.0.113.0/24")]
+    client = harness.connect()
+    client.send(b"PROXY TCP4 192.0.2.9 192.0.2.1 5000 80\r\n" + SITE)
+    harness.settle()
+    assert len(harness.server.wakes) == 1
+    harness.set_status(Status.running)
+    harness.accept()
+    assert harness.relays.handovers[0].early == SITE
 
 
 # What a waiting client gets

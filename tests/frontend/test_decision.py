@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from zeroscale.frontend.decision import (
-    AnswerHealthCheck,
     AnswerPing,
     AnswerStatus,
     ClientEvent,
@@ -24,7 +23,6 @@ from zeroscale.frontend.decision import (
 from zeroscale.protocols.conversation import (
     ClientRecognised,
     Connected,
-    HealthCheckRequested,
     LoginRequested,
     PingRequested,
     StatusRequested,
@@ -63,13 +61,6 @@ def test_a_status_is_the_servers_own_while_it_runs(status: Status) -> None:
 @pytest.mark.parametrize("status", Status)
 def test_we_answer_pings(status: Status) -> None:
     assert decide(PingRequested(), view(status), HOLDING, NOW) == AnswerPing()
-
-
-@pytest.mark.parametrize("status", Status)
-@pytest.mark.parametrize("lockout", [None, "a backup"])
-def test_we_answer_health_checks(status: Status, lockout: str | None) -> None:
-    asked = decide(HealthCheckRequested(b"ok"), view(status, NOW, lockout=lockout), HOLDING, NOW)
-    assert asked == AnswerHealthCheck(b"ok")
 
 
 @pytest.mark.parametrize("status", Status)

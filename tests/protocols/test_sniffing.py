@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols import sniffing
-from zeroscale.protocols.sniffing import LONGEST_IDENTIFICATION, LONGEST_MATCHED, MOST_RECORDS, Sniffer
+from zeroscale.protocols.client_hello import MOST_RECORDS
+from zeroscale.protocols.sniffing import LONGEST_IDENTIFICATION, LONGEST_MATCHED, Sniffer
 
 
 def client_hello(**options: object) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from zeroscale.errors import ProtocolError
-from zeroscale.protocols import sniffing
+from zeroscale.protocols import client_hello, sniffing
 from zeroscale.protocols.conversation import ClientRecognised, Connected, HealthCheckRequested, StatusReply
 from zeroscale.protocols.http import LONGEST_HEAD
 from zeroscale.protocols.tcp import CAPACITY, HttpConversation, PageFor, TcpConversation
@@ -65,7 +65,7 @@ def test_bytes_of_no_client_are_stored_nevertheless() -> None:
 
 
 def test_sniffers_decide_before_reading_stops() -> None:
-    bounds = (LONGEST_HEAD, sniffing.LONGEST_HELLO + 5 * sniffing.MOST_RECORDS, sniffing.LONGEST_MATCHED)
+    bounds = (LONGEST_HEAD, client_hello.LONGEST_HELLO + 5 * client_hello.MOST_RECORDS, sniffing.LONGEST_MATCHED)
     assert max(bounds) < CAPACITY
 
 

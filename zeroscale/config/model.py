@@ -899,8 +899,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     unknown_host: Annotated[
         UnknownHost,
         key(
-            "what to do with a client that names a host of no server, where every server has `hosts`: close the "
-            "connection, or answer with a text; it never wakes a server"
+            "what to do with a Minecraft client that names a host of no server, where every server has `hosts`: close "
+            "the connection, or answer with a text; it never wakes a server"
         ),
     ] = "close"
     reload: Annotated[

@@ -5,12 +5,15 @@ from __future__ import annotations
 from zeroscale.frontend.closing import ConnectionCloser
 from zeroscale.frontend.connection_record import LONGEST_HOST, ConnectionRecord
 from zeroscale.frontend.context import ListenerSettings
-from zeroscale.frontend.decision import ClientEvent, HoldDecision, RefuseDecision
+from zeroscale.frontend.decision import HoldDecision, RefuseDecision, RoutedEvent
 from zeroscale.frontend.interfaces import Backend, IStreamTransport
 from zeroscale.frontend.timer import Timer
 from zeroscale.protocols.conversation import (
+    BadRequest,
     Component,
     Conversation,
+    HealthCheckRequested,
+    HostNamed,
     LoginRequested,
     PingRequested,
     StatusReply,
@@ -52,12 +55,15 @@ class Answers:
         self._transport.write(self._conversation.pong())
         self._closer.close("status" if self.answered_status else "ping")
 
-    def health_check(self, reply: bytes) -> None:
-        """Answer a health check; its client may still be sending."""
-        self._transport.write(reply)
-        self._closer.close_lingering("health-check")
+    def reply_at_once(self, event: HealthCheckRequested | BadRequest) -> None:
+        """Answer a health check, or a request for no server; its client may still be sending."""
+        self._transport.write(event.reply)
+        if isinstance(event, BadRequest):
+            self._closer.close_lingering("refused", event.problem)
+        else:
+            self._closer.close_lingering("health-check")
 
-    def unrouted(self, event: ClientEvent, host: str) -> None:
+    def unrouted(self, event: RoutedEvent, host: str) -> None:
         """Answer a client whose host matches no server, without revealing anything to scanners."""
         detail = repr(host[:LONGEST_HOST])
         match event:
@@ -68,6 +74,8 @@ class Answers:
             case LoginRequested(name=name) if self._listener.context.answer_unknown_host:
                 self._record.player = name
                 self.send_kick("unknown-host", self._listener.messages().unknown_host_kick(host, name), detail)
+            case HostNamed():
+                self.send_kick("unknown-host", self._listener.messages().unknown_host_kick(host, ""), detail)
             case _:
                 self._closer.abort("unknown-host", detail)
 

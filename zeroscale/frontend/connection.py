@@ -29,11 +29,13 @@ from zeroscale.frontend.interfaces import Backend, IStreamTransport
 from zeroscale.frontend.join import Join, JoinResult, Kicked, Relayed
 from zeroscale.frontend.timer import Timer
 from zeroscale.protocols.conversation import (
+    BadRequest,
     ClientRecognised,
     Connected,
     Event,
     HealthCheckRequested,
     HoldAnswered,
+    HostNamed,
     LoginRequested,
     PingRequested,
     StatusRequested,
@@ -230,15 +232,18 @@ class ClientConnection(TwistedProtocol):
         if self._join is not None:
             self._join.client_sent(answered=answered)
 
-    def _handle_event(self, event: decision.ClientEvent) -> None:
+    def _handle_event(self, event: decision.RoutedEvent | HealthCheckRequested | BadRequest) -> None:
         if self._join is not None:
             self._while_joining(self._join, event)
             return
         if self._is_checker and not (isinstance(event, HealthCheckRequested) or event == Connected(may_be_check=True)):
             self._closer.close("health-check")
             return
+        if isinstance(event, HealthCheckRequested | BadRequest):
+            self._answers.reply_at_once(event)
+            return
         backend = self._find_backend(event)
-        if backend is None:
+        if backend is None or isinstance(event, HostNamed):
             return
         self._awaits_trigger = isinstance(event, Connected)
         now, view = self._clock.seconds(), backend.server.view
@@ -264,7 +269,7 @@ class ClientConnection(TwistedProtocol):
             self._handle_event(Connected())
         return self._join is not None or self.record.outcome is not None
 
-    def _while_joining(self, join: Join, event: decision.ClientEvent) -> None:
+    def _while_joining(self, join: Join, event: Event) -> None:
         if isinstance(event, ClientRecognised):
             self._awaits_trigger = False
             join.client_recognised(event)
@@ -286,8 +291,6 @@ class ClientConnection(TwistedProtocol):
                 self._answers.status(backend)
             case decision.AnswerPing():
                 self._answers.ping()
-            case decision.AnswerHealthCheck(reply):
-                self._answers.health_check(reply)
             case decision.PassStatus():
                 self._start_task(self._pass_status(backend, self._start_join(backend)))
             case decision.Wait():
@@ -302,10 +305,10 @@ class ClientConnection(TwistedProtocol):
                 elif not self._half_closes or not self._answers.plugin_reply(backend, decided):
                     self._start_task(self._run_join(self._start_join(backend), event, decided))
 
-    def _find_backend(self, event: decision.ClientEvent) -> Backend | None:
+    def _find_backend(self, event: decision.RoutedEvent) -> Backend | None:
         if self.record.backend is None:
             self.record.first_event = event
-            host = event.host if isinstance(event, StatusRequested | LoginRequested) else ""
+            host = event.host if isinstance(event, StatusRequested | LoginRequested | HostNamed) else ""
             self.record.backend = self._listener.route(host)
             if self.record.backend is None:
                 self._answers.unrouted(event, host)

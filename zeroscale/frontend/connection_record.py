@@ -9,9 +9,9 @@ from zeroscale.events import Cause, CauseKind
 from zeroscale.frontend.client_address import ClientAddress
 from zeroscale.frontend.connection_limits import rate_limit_key
 from zeroscale.frontend.context import FrontendContext
-from zeroscale.frontend.decision import ClientEvent
+from zeroscale.frontend.decision import RoutedEvent
 from zeroscale.frontend.interfaces import Backend
-from zeroscale.protocols.conversation import LoginRequested, StatusRequested
+from zeroscale.protocols.conversation import HostNamed, LoginRequested, StatusRequested
 from zeroscale.relay import Outcome
 from zeroscale.status import ClientInfo
 
@@ -41,7 +41,7 @@ class ConnectionRecord:
         self.address = address
         self.player = ""
         self.backend: Backend | None = None
-        self.first_event: ClientEvent | None = None
+        self.first_event: RoutedEvent | None = None
         self.joins = False
         self.has_joined = False
         self.outcome: str | None = None
@@ -129,6 +129,8 @@ class ConnectionRecord:
         fields: dict[str, object] = {"peer": self.address.peer, "player": self.player or None}
         if self.backend is not None:
             fields["server"] = self.backend.server.view.name
+        if isinstance(self.first_event, StatusRequested | LoginRequested | HostNamed):
+            fields["host"] = self.first_event.host[:LONGEST_HOST]
         if isinstance(self.first_event, StatusRequested | LoginRequested):
-            fields |= {"host": self.first_event.host[:LONGEST_HOST], "protocol": self.first_event.protocol}
+            fields["protocol"] = self.first_event.protocol
         return fields

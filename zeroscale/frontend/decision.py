@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from zeroscale.protocols.conversation import (
     ClientRecognised,
     Connected,
-    HealthCheckRequested,
+    HostNamed,
     LoginRequested,
     PingRequested,
     StatusRequested,
@@ -69,15 +69,6 @@ class AnswerPing(Struct, frozen=True):
     """Answer the ping ourselves."""
 
 
-class AnswerHealthCheck(Struct, frozen=True):
-    """Answer the health check ourselves.
-
-    :ivar reply: the whole reply.
-    """
-
-    reply: bytes
-
-
 class PassStatus(Struct, frozen=True):
     """Relay the connection, so that the real server answers its status; it does not count as a player."""
 
@@ -119,9 +110,12 @@ class RefuseDecision(Struct, frozen=True):
 WakeEvent = LoginRequested | ClientRecognised | Connected
 """Events of clients that are to be connected to the server."""
 
-ClientEvent = StatusRequested | PingRequested | HealthCheckRequested | WakeEvent
+ClientEvent = StatusRequested | PingRequested | WakeEvent
+RoutedEvent = ClientEvent | HostNamed
+"""Events that show which server a client wants."""
+
 AdmitDecision = RelayDecision | HoldDecision | RefuseDecision
-Decision = AnswerStatus | AnswerPing | AnswerHealthCheck | PassStatus | Wait | AdmitDecision
+Decision = AnswerStatus | AnswerPing | PassStatus | Wait | AdmitDecision
 
 
 def decide(
@@ -137,8 +131,6 @@ def decide(
             return PassStatus() if view.status is Status.running else AnswerStatus()
         case PingRequested():
             return AnswerPing()
-        case HealthCheckRequested(reply):
-            return AnswerHealthCheck(reply)
         case Connected(may_be_check):
             # A running server may send first; a client that may not wake it needs to send nothing to be refused.
             is_clear = view.status is Status.running or not policy.wakes

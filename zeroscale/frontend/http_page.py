@@ -22,6 +22,7 @@ TEXTS: Mapping[str, str] = {
     "hold_full_kick": "Too many are waiting\nPlease try again in a minute.",
     "proxy_full_kick": "Too many connections\nPlease try again in a minute.",
     "unavailable_kick": "Not available\n{reason}.",
+    "unknown_host_kick": "Not here\nNo site of this name is served here. Please check the address.",
     "hold_kick": "Waking up[, {remaining}]\nThe server takes longer than expected.",
 }
 """The defaults of the messages for such clients. (Checks of known players, bans, whitelist and operators apply to

@@ -37,6 +37,30 @@ class HealthCheckRequested(Struct, frozen=True):
     reply: bytes
 
 
+class HostNamed(Struct, frozen=True):
+    """TCP and HTTP, where several servers share a port: the client has named the host that it wants.
+
+    The events after it are of the conversation with the host's server.
+
+    :ivar host: lower case, without a trailing dot; "" where the client names none.
+    """
+
+    host: str
+
+
+class BadRequest(Struct, frozen=True):
+    """HTTP, where several servers share a port: the host of the first request is missing or malformed.
+
+    Send the reply, then close. It belongs to no server.
+
+    :ivar reply: the whole reply.
+    :ivar problem: what the client did, for the log.
+    """
+
+    reply: bytes
+    problem: str
+
+
 class ClientRecognised(Struct, frozen=True):
     """TCP and HTTP: the connection is a client's, by what it has sent so far.
 
@@ -105,6 +129,8 @@ class Violation(Struct, frozen=True):
 
 Event = (
     Connected
+    | HostNamed
+    | BadRequest
     | ClientRecognised
     | HealthCheckRequested
     | StatusRequested

@@ -25,7 +25,7 @@ LONGEST_RELOAD = 5
 """Seconds after which the page reloads itself at the latest: a start may be quicker than the estimate."""
 
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9])\.[0-9]")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([\x21-\x7e\x80-\xff]+) HTTP/([0-9])\.([0-9])")
 _STATUS_LINE = re.compile(rb"HTTP/[0-9](?:\.[0-9])? ([1-5][0-9]{2})(?: |$)")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _END = re.compile(rb"\n\r?\n")
@@ -36,8 +36,7 @@ PAGE = """\
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="refresh" content="{seconds}">
-<meta name="viewport" content="width=device-width">
+{reload}<meta name="viewport" content="width=device-width">
 <link rel="icon" href="data:,">
 <title>{title}</title>
 <style>
@@ -53,8 +52,23 @@ body {{ font: 1.1rem/1.5 system-ui, sans-serif; display: grid; place-content: ce
 """The page; its empty icon saves the server a request for /favicon.ico."""
 
 
-class HttpRequest(Struct, frozen=True):
+class Head(Struct, frozen=True):
     """The head of a request.
+
+    :ivar method: the method, as sent.
+    :ivar target: the request's target, as sent.
+    :ivar version: the major and the minor HTTP version.
+    :ivar fields: its fields by lower-case name; those of the same name are joined with commas.
+    """
+
+    method: str
+    target: str
+    version: tuple[int, int]
+    fields: Mapping[str, str]
+
+
+class HttpRequest(Struct, frozen=True):
+    """What decides how a request is refused.
 
     :ivar method: the method, as sent.
     :ivar major: the major HTTP version.
@@ -73,8 +87,8 @@ class HttpRequest(Struct, frozen=True):
         return self.method in ("GET", "HEAD")
 
 
-def parse_head(data: bytes | bytearray) -> HttpRequest | None:
-    """Parse a request's line and fields; return None while they are incomplete.
+def read_head(data: bytes | bytearray) -> Head | None:
+    """Read a request's line and fields; return None while they are incomplete.
 
     :raises ProtocolError: it is no HTTP request, or exceeds a limit.
     """
@@ -92,11 +106,25 @@ def parse_head(data: bytes | bytearray) -> HttpRequest | None:
             raise ProtocolError(f"its HTTP fields are longer than {LONGEST_HEAD} bytes")
         return None
     fields = _fields(bytes(data[line_end + 1 : end.start() + 1]))
-    method, major = found[1].decode("ascii"), int(found[3])
-    weights = _weights(fields.get("accept", ""))
+    return Head(found[1].decode("ascii"), found[2].decode("latin-1"), (int(found[3]), int(found[4])), fields)
+
+
+def parse_head(data: bytes | bytearray) -> HttpRequest | None:
+    """Parse a request's line and fields; return None while they are incomplete.
+
+    :raises ProtocolError: it is no HTTP request, or exceeds a limit.
+    """
+    head = read_head(data)
+    return None if head is None else request_of(head)
+
+
+def request_of(head: Head) -> HttpRequest:
+    """Return what decides how a request is refused."""
+    weights = _weights(head.fields.get("accept", ""))
     html_weight = weights.get("text/html", 0.0)
-    navigates = method == "GET" and 0.0 < html_weight == max(weights.values()) and not _is_by_a_script(fields)
-    return HttpRequest(method, major, accepts_html=html_weight > 0.0, navigates=navigates)
+    is_best = 0.0 < html_weight == max(weights.values())
+    navigates = head.method == "GET" and is_best and not _is_by_a_script(head.fields)
+    return HttpRequest(head.method, head.version[0], accepts_html=html_weight > 0.0, navigates=navigates)
 
 
 def service_unavailable(request: HttpRequest, text: str, seconds: float, page_note: str = "") -> bytes:
@@ -106,20 +134,43 @@ def service_unavailable(request: HttpRequest, text: str, seconds: float, page_no
     :param seconds: the seconds after which the client may try again.
     :param page_note: the last paragraph of the page; the text for other clients is without it.
     """
-    title, _, more = text.partition("\n")
     wait = max(1, round(seconds))
+    reload = f'<meta http-equiv="refresh" content="{min(wait, LONGEST_RELOAD)}">\n'
+    return _reply("503 Service Unavailable", request, text, page_note, reload, f"Retry-After: {wait}\r\n")
+
+
+def misdirected(request: HttpRequest, text: str) -> bytes:
+    """Return the whole 421 reply to a request for a host that is not served here; close the connection after it.
+
+    :param text: the reason for the client; its first line is the page's title.
+    """
+    return _reply("421 Misdirected Request", request, text)
+
+
+def bad_request(request: HttpRequest, text: str) -> bytes:
+    """Return the whole 400 reply to a request; close the connection after it.
+
+    :param text: what is wrong with it.
+    """
+    return _reply("400 Bad Request", request, text)
+
+
+def _reply(
+    status: str, request: HttpRequest, text: str, page_note: str = "", reload: str = "", fields: str = ""
+) -> bytes:
+    title, _, more = text.partition("\n")
     if request.accepts_html:
         kind = "text/html"
         paragraphs = "\n".join(f"<p>{_escaped(each)}</p>" for each in (more, page_note) if each)
-        body = PAGE.format(title=_escaped(title), paragraphs=paragraphs, seconds=min(wait, LONGEST_RELOAD)).encode()
+        body = PAGE.format(title=_escaped(title), paragraphs=paragraphs, reload=reload).encode()
     else:
         kind = "text/plain"
         body = f"{text}\n".encode()
     head = (
-        "HTTP/1.1 503 Service Unavailable\r\n"
+        f"HTTP/1.1 {status}\r\n"
         f"Content-Type: {kind}; charset=utf-8\r\n"
         f"Content-Length: {len(body)}\r\n"
-        f"Retry-After: {wait}\r\n"
+        f"{fields}"
         "Cache-Control: no-store\r\n"
         "Connection: close\r\n"
         "\r\n"
@@ -189,13 +240,22 @@ def _is_by_a_script(fields: Mapping[str, str]) -> bool:
 
 
 def _fields(lines: bytes) -> Mapping[str, str]:
-    """Return the fields by lower-case name; fields of the same name are joined (RFC 9110, 5.3)."""
+    """Return the fields by lower-case name; fields of the same name are joined (RFC 9110, 5.3), as are folded lines."""
     fields: dict[str, str] = {}
+    key = ""
     for line in lines.split(b"\n"):
+        if line[:1] in (b" ", b"\t"):  # a value that goes on in a further line (RFC 9112, 5.2)
+            if key:
+                fields[key] += f" {_trimmed(line)}"
+            continue
         name, colon, value = line.partition(b":")
-        if not colon and line.strip() and not line[:1].isspace():
+        if not colon and line.strip():
             raise ProtocolError("not HTTP: a line among its fields is no field")
         key = name.decode("latin-1").lower()
-        text = value.decode("latin-1").strip()
+        text = _trimmed(value)
         fields[key] = f"{fields[key]}, {text}" if key in fields else text
     return fields
+
+
+def _trimmed(value: bytes) -> str:
+    return value.removesuffix(b"\r").strip(b" \t").decode("latin-1")

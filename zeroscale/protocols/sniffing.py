@@ -10,20 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from zeroscale.errors import ProtocolError
+from zeroscale.protocols import client_hello
 
 if TYPE_CHECKING:
     import regex
 
 Sniffer = Callable[[bytes | bytearray], bool]
-
-LONGEST_HELLO = 32768
-"""Bytes of a ClientHello; with post-quantum key shares and tickets it has 2 to 8 KiB."""
-
-LONGEST_RECORD = 16384
-"""Bytes of one TLS record (RFC 8446, 5.1)."""
-
-MOST_RECORDS = 64
-"""Records of one ClientHello: two are usual; all of them are parsed again with every read."""
 
 LONGEST_IDENTIFICATION = 255
 """Bytes of an SSH identification line, its line break included (RFC 4253, 4.2)."""
@@ -37,11 +29,6 @@ LONGEST_MATCHING = 0.01
 MOST_MATCHINGS = 100
 """Matches on one connection, which bounds the CPU time of a client that sends single bytes."""
 
-_HANDSHAKE = 22
-_CLIENT_HELLO = 1
-_RANDOM = 32
-_LONGEST_SESSION_ID = 32
-
 
 def any_byte(data: bytes | bytearray) -> bool:
     """Recognise any client that sends a byte."""
@@ -49,32 +36,8 @@ def any_byte(data: bytes | bytearray) -> bool:
 
 
 def tls(data: bytes | bytearray) -> bool:
-    """Recognise a complete ClientHello of TLS 1.0 to 1.3, in one or more records.
-
-    Source: RFC 8446, 4.1.2 and 5.1; RFC 5246, 7.4.
-    """
-    hello = bytearray()
-    position = records = 0
-    while position < len(data):
-        records += 1
-        if records > MOST_RECORDS:
-            raise ProtocolError(f"not TLS: a ClientHello in more than {MOST_RECORDS} records")
-        header = data[position : position + 5]
-        if header[0] != _HANDSHAKE or (len(header) > 1 and header[1] != 3):
-            raise ProtocolError("not TLS: it begins with no handshake record")
-        if len(header) < 5:
-            return False
-        length = int.from_bytes(header[3:])
-        if not 1 <= length <= LONGEST_RECORD:
-            raise ProtocolError(f"not TLS: a handshake record of {length} bytes")
-        hello += data[position + 5 : position + 5 + length]
-        position += 5 + length
-        if len(hello) >= 4 and len(hello) >= _hello_length(hello):
-            _check_hello(hello)
-            return True
-    if hello:
-        _hello_length(hello)
-    return False
+    """Recognise a complete ClientHello of TLS 1.0 to 1.3, in one or more records."""
+    return client_hello.whole(data) is not None
 
 
 def ssh(data: bytes | bytearray) -> bool:
@@ -110,28 +73,3 @@ def matching_pattern(pattern: regex.Pattern[bytes]) -> Sniffer:
         return False
 
     return sniff
-
-
-def _hello_length(hello: bytearray) -> int:
-    """Return the length of the ClientHello with its header, or more than there is while that is incomplete."""
-    if hello[0] != _CLIENT_HELLO:
-        raise ProtocolError("not TLS: it begins with no ClientHello")
-    if len(hello) < 4:
-        return len(hello) + 1
-    length = 4 + int.from_bytes(hello[1:4])
-    if length > LONGEST_HELLO:
-        raise ProtocolError(f"not TLS: a ClientHello of {length} bytes")
-    return length
-
-
-def _check_hello(hello: bytearray) -> None:
-    """Check the ClientHello's fields up to the compression methods; the extensions are not checked."""
-    body = hello[4 : _hello_length(hello)]
-    session_at = 2 + _RANDOM
-    if len(body) <= session_at or body[0] != 3 or body[session_at] > _LONGEST_SESSION_ID:
-        raise ProtocolError("not TLS: a ClientHello without a version or a session")
-    ciphers_at = session_at + 1 + body[session_at]
-    ciphers = int.from_bytes(body[ciphers_at : ciphers_at + 2])
-    compression_at = ciphers_at + 2 + ciphers
-    if ciphers < 2 or ciphers % 2 or compression_at >= len(body) or not body[compression_at]:
-        raise ProtocolError("not TLS: a ClientHello without ciphers")
