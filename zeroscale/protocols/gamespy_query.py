@@ -164,6 +164,14 @@ def parse_statistics(raw: bytes) -> StatisticsReceived:
     return StatisticsReceived(variables, len(names) if players is None else players, tuple(names), raw)
 
 
+def without_players(answer: StatisticsReceived) -> bytes:
+    """Return an answer as a sleeping server needs it: with 0 players; empty: it was not the full one."""
+    if not answer.raw:
+        return b""
+    variables = {key: value.encode(ENCODING) for key, value in answer.variables.items()}
+    return _full(variables | {"numplayers": b"0"})
+
+
 def _parse_basic(raw: bytes) -> StatisticsReceived:
     reader = DatagramReader(raw, "an answer to a query")
     names = ("hostname", "gametype", "map", "numplayers", "maxplayers")
@@ -222,5 +230,9 @@ def _sleeping_answers(sleeping: SleepingGameSpy) -> tuple[bytes, bytes]:
     basic = [variables.get(key, b"") for key in ("hostname", "gametype", "map", "numplayers", "maxplayers")]
     port = _number(known.get("hostport", "")) or 0
     end = _PORT.pack(port & 0xFFFF) + variables.get("hostip", b"") + b"\x00"
-    full = b"".join(key.encode(ENCODING) + b"\x00" + value + b"\x00" for key, value in variables.items())
-    return b"\x00".join(basic) + b"\x00" + end, SPLIT_NUMBER + full + b"\x00" + PLAYERS + b"\x00"
+    return b"\x00".join(basic) + b"\x00" + end, _full(variables)
+
+
+def _full(variables: Mapping[str, bytes]) -> bytes:
+    pairs = b"".join(key.encode(ENCODING) + b"\x00" + value + b"\x00" for key, value in variables.items())
+    return SPLIT_NUMBER + pairs + b"\x00" + PLAYERS + b"\x00"

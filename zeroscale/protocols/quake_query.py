@@ -40,6 +40,9 @@ _CHALLENGE = re.compile(rb"[\x21\x23-\x3a\x3c-\x5b\x5d-\x7e]{1,%d}" % LONGEST_CH
 _UNWANTED = str.maketrans('\\";%', "/', ")
 """What no value can have."""
 
+_PLAYERS = frozenset({"clients", "g_humanplayers"})
+"""The variables that count players."""
+
 _PLAYER = re.compile(rb'(-?[0-9]{1,10}) (-?[0-9]{1,10}) (?:-?[0-9]{1,10} )?"([^"\n]*)"')
 """Score, ping and name; some games have a team between."""
 
@@ -168,6 +171,12 @@ def parse_status(raw: bytes) -> QuakeStatusReceived:
     return QuakeStatusReceived(_variables(line), players, raw)
 
 
+def without_players(event: QuakeEvent) -> bytes:
+    """Return an answer as a sleeping server needs it: with 0 players, and without the challenge of one query."""
+    kind = INFO_REPLY if isinstance(event, QuakeInfoReceived) else STATUS_REPLY
+    return HEADER + kind + b"\n" + _encode(_emptied(event.variables))
+
+
 def _body(raw: bytes, kind: bytes) -> tuple[bytes, bytes]:
     """Return the line of variables, and what follows it."""
     if len(raw) > LARGEST_ANSWER:
@@ -202,14 +211,14 @@ def _sleeping_answer(kind: bytes, sleeping: SleepingQuake) -> tuple[bytes, bytes
     status = _known(sleeping.status, STATUS_REPLY)
     name = cut_text(sleeping.name.translate(_UNWANTED), LONGEST_NAME, "ascii").decode()
     if kind == GET_STATUS:
-        variables = (status or _status_of(info)) | {"sv_hostname": name}
-        variables = {key: value for key, value in variables.items() if key != "challenge"}
+        variables = _emptied(status or _status_of(info)) | {"sv_hostname": name}
         return HEADER + STATUS_REPLY + b"\n" + _encode(variables), b"\n"
-    variables = (info or _info_of(status)) | {"hostname": name, "clients": "0"}
-    if "g_humanplayers" in variables:
-        variables["g_humanplayers"] = "0"
-    variables.pop("challenge", None)
+    variables = _emptied(info or _info_of(status)) | {"hostname": name, "clients": "0"}
     return HEADER + INFO_REPLY + b"\n" + _encode(variables), b""
+
+
+def _emptied(variables: Mapping[str, str]) -> dict[str, str]:
+    return {key: "0" if key in _PLAYERS else value for key, value in variables.items() if key != "challenge"}
 
 
 def _known(raw: bytes, kind: bytes) -> dict[str, str]:

@@ -205,6 +205,15 @@ def parse_info(raw: bytes) -> SourceInfo:
     return _read_info(raw)[0]
 
 
+def without_players(raw: bytes) -> bytes:
+    """Return an answer to `Question.info` with 0 players.
+
+    :raises ProtocolError: it is none.
+    """
+    info, places = _read_info(raw)
+    return _emptied(raw, info, places, raw[places.name])
+
+
 def parse_players(raw: bytes) -> tuple[SourcePlayer, ...]:
     """Parse an answer to `Question.players`.
 
@@ -314,12 +323,16 @@ def _sleeping_answer(kind: int, sleeping: SleepingSource) -> tuple[bytes, ...]:
     form = form_of(info.protocol, info.app_id)
     if kind == Question.rules:
         return split(sleeping.rules or NO_RULES, form)
-    raw = bytearray(sleeping.info)
+    return split(_emptied(sleeping.info, info, places, name), form)
+
+
+def _emptied(raw: bytes, info: SourceInfo, places: _Places, name: bytes) -> bytes:
+    emptied = bytearray(raw)
     if info.app_id == RUST:
-        raw[places.keywords] = _RUST_PLAYERS.sub(b"cp0", sleeping.info[places.keywords])
-    raw[places.players] = raw[places.bots] = 0
-    raw[places.name] = name
-    return split(bytes(raw), form)
+        emptied[places.keywords] = _RUST_PLAYERS.sub(b"cp0", raw[places.keywords])
+    emptied[places.players] = emptied[places.bots] = 0
+    emptied[places.name] = name
+    return bytes(emptied)
 
 
 def _plain_info(name: bytes) -> bytes:
