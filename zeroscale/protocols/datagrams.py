@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from zeroscale.errors import ProtocolError
+from zeroscale.protocols.conversation import Component
 
 CHALLENGE_LIFETIME = 60.0
 """Seconds for which a challenge is accepted at least, and half of the most; vanilla Minecraft forgets its after 30."""
@@ -99,6 +100,10 @@ class DatagramConversation(Protocol):
 
     def server_ready(self, now: float) -> Sequence[ClientReply]:
         """Return what is for the clients that wait: the server runs now, or its start has failed."""
+        ...
+
+    def refuse(self, host: str, port: int, message: Component, now: float) -> Reply:
+        """Tell a client, whose datagram has just asked to wake the server, why it may not; where it can be told."""
         ...
 
     def opens_session(self, datagram: bytes) -> bool:

@@ -90,6 +90,15 @@ class BedrockClients:
             return NOTHING
         return self._after(address, client, client.conversation.receive(datagram, now), now)
 
+    def has(self, host: str, port: int) -> bool:
+        """Return whether there is a client of this address."""
+        return (host, port) in self._clients
+
+    def tell(self, host: str, port: int, text: str, now: float) -> BedrockOutput:
+        """Tell one client, if it is still there; see `tell_all`."""
+        client = self._clients.get((host, port))
+        return NOTHING if client is None else self._tell((host, port), client, text, now)
+
     def tick(self, now: float, text: str) -> Sequence[ClientOutput]:
         """Do what is due.
 
