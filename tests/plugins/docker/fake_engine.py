@@ -69,6 +69,7 @@ class FakeEngine:
     :ivar refuses: paths of requests that it refuses, as a proxy does that filters them; for events as well.
     :ivar dates: whether its answers have a date.
     :ivar delays_stops: whether it has not begun a stop yet that is requested.
+    :ivar forestalls: whether somebody else pauses or resumes a container just before it is asked to.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,6 +79,7 @@ class FakeEngine:
         self.refuses: set[str] = set()
         self.dates = True
         self.delays_stops = False
+        self.forestalls = False
         self.stats: dict[str, Any] = {}
         self._events: list[dict[str, Any]] = []
         self._listeners: list[asyncio.Queue[dict[str, Any]]] = []
@@ -281,6 +283,7 @@ class FakeEngine:
 
     async def _pause(self, request: web.Request) -> web.Response:
         container = self._find(request)
+        container.state["Paused"] |= self.forestalls
         if not container.state["Running"] or container.state["Paused"]:
             return _refusal(409, f"Container {container.id} is already paused")
         container.state["Paused"] = True
@@ -289,6 +292,7 @@ class FakeEngine:
 
     async def _unpause(self, request: web.Request) -> web.Response:
         container = self._find(request)
+        container.state["Paused"] &= not self.forestalls
         if not container.state["Paused"]:
             return _refusal(500, f"Container {container.id} is not paused")
         container.state["Paused"] = False

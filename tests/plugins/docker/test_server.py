@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiodocker import DockerError
 from peers.dockerd import Dockerd, dockerd
 from plugins.docker.containers import CONFIG, HEALTH, ContainerSubject
 from plugins.docker.fake_engine import FakeContainer, FakeEngine
-from plugins.process_fixture import until
+from plugins.process_fixture import POLL_INTERVAL, until
 
 from zeroscale.errors import PluginError
 from zeroscale.plugins.api import ReportsUsage
@@ -63,6 +64,31 @@ class FakeSubject(ContainerSubject):
     def container(self) -> FakeContainer:
         """The engine's side of it."""
         return self.engine.containers[self.name]
+
+
+class RealSubject(ContainerSubject):
+    """A container of a real engine."""
+
+    async def pause(self) -> None:
+        await self._settle()
+        await super().pause()
+
+    async def _settle(self) -> None:
+        """Wait until the engine has seen what its runtime has reported so far.
+
+        It learns of a pause and of its end a second time from there, in order, and an end that it sees late ends a
+        later pause as well: the container is then frozen, "is not paused", and cannot be resumed.
+        """
+        while True:
+            try:
+                execution = await self._container.exec(["/bin/busybox", "true"])
+                await execution.start(detach=True)
+                break
+            except DockerError as error:
+                assert "paused" in error.message
+                await asyncio.sleep(POLL_INTERVAL)
+        while (await execution.inspect())["Running"]:  # noqa: ASYNC110 # the event would be the engine's own
+            await asyncio.sleep(POLL_INTERVAL)
 
 
 @pytest.fixture
@@ -131,7 +157,7 @@ class TestBehaviourAtARealEngine(
 ):
     @pytest.fixture
     def subject(self, tmp_path: Path, engine: Dockerd) -> ServerUnderTest:
-        return ContainerSubject(tmp_path, engine.socket)
+        return RealSubject(tmp_path, engine.socket)
 
     async def test_a_start_waits_for_its_health(self, subject: ContainerSubject) -> None:
         await subject.remove()
@@ -338,6 +364,17 @@ async def test_a_paused_one_is_stopped_too(subject: FakeSubject) -> None:
         await one.pause()
         await one.stop()
         assert not await subject.is_running()
+
+
+async def test_it_is_no_error_that_somebody_else_was_faster(subject: FakeSubject) -> None:
+    async with driven(subject) as one:
+        await one.start()
+        subject.engine.forestalls = True
+        await one.pause()
+        assert await subject.is_paused()
+        await one.resume()
+        assert not await subject.is_paused()
+        await one.stop()
 
 
 async def test_its_output_is_passed_on_line_by_line(subject: FakeSubject) -> None:

@@ -189,11 +189,7 @@ class Server(WatchedContainer):
 
         :raises PluginError: the engine cannot be reached, or refuses.
         """
-        self._paused_by_us = True
-        container = await self._refresh(retry_time=docker_engine.RETRY_TIME)
-        if container is None or not container.paused:
-            await self._request("pause", lambda client: client.containers.container(self._name).pause())
-            await self._refresh(retry_time=docker_engine.RETRY_TIME)
+        await self._set_paused(True)
         self.status = Status.paused
 
     async def resume(self) -> None:
@@ -201,11 +197,7 @@ class Server(WatchedContainer):
 
         :raises PluginError: the engine cannot be reached, or refuses.
         """
-        self._paused_by_us = False
-        container = await self._refresh(retry_time=docker_engine.RETRY_TIME)
-        if container is None or container.paused:
-            await self._request("unpause", lambda client: client.containers.container(self._name).unpause())
-            await self._refresh(retry_time=docker_engine.RETRY_TIME)
+        await self._set_paused(False)
         self.status = Status.running
 
     async def wait(self) -> int | None:
@@ -270,6 +262,23 @@ class Server(WatchedContainer):
     async def _request(self, action: str, operation: Callable[[Docker], Awaitable[object]]) -> None:
         name = f"POST /containers/{self._name}/{action}"
         await self._engine.request(name, operation, retry_time=docker_engine.RETRY_TIME)
+
+    async def _set_paused(self, wanted: bool) -> None:
+        self._paused_by_us = wanted
+        container = await self._refresh(retry_time=docker_engine.RETRY_TIME)
+        if container is not None and container.paused == wanted:
+            return
+        try:
+            if wanted:
+                await self._request("pause", lambda client: client.containers.container(self._name).pause())
+            else:
+                await self._request("unpause", lambda client: client.containers.container(self._name).unpause())
+        except EngineError:
+            container = await self._refresh(retry_time=docker_engine.RETRY_TIME)
+            if container is None or not container.alive or container.paused != wanted:
+                raise  # else somebody was faster, or the answer to our first request was lost
+        else:
+            await self._refresh(retry_time=docker_engine.RETRY_TIME)
 
     async def _start(self) -> None:
         container = await self._refresh(retry_time=docker_engine.RETRY_TIME)
