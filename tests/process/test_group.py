@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -187,3 +188,18 @@ def test_a_signal_that_the_system_refuses(
         with pytest.raises(PluginError, match="cannot send SIGTERM to the server: Operation not permitted"):
             group.signal(signal.SIGTERM)
     group.signal(signal.SIGTERM)
+
+
+def test_a_signal_reaches_a_process_that_is_hidden_for_a_moment(
+    group: ProcessGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = group.acquire_lock()
+    with subprocess.Popen(["sleep", "60"], start_new_session=True, pass_fds=[lock]) as child:
+        os.close(lock)
+        pauses: list[float] = []
+        found = procfs.lock_holders
+        with monkeypatch.context() as patched:
+            patched.setattr(time, "sleep", pauses.append)
+            patched.setattr(procfs, "lock_holders", lambda path: found(path) if len(pauses) == 2 else [])
+            group.signal(signal.SIGTERM)
+        assert child.wait() == -signal.SIGTERM

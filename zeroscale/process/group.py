@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,11 @@ MARK = "ZEROSCALE_SERVER"
 
 LOCK = "alive"
 """The name of the lock in the server's state directory."""
+
+SIGNAL_ATTEMPTS = 20
+SIGNAL_INTERVAL = 0.005
+"""How often, and how many seconds apart, a signal is tried while the lock is held by a process that cannot be found: it
+is hidden for a moment while it calls exec. Nothing else is done meanwhile."""
 
 
 def mark_of(directory: Path) -> str:
@@ -143,20 +149,13 @@ class ProcessGroup:
 
         :raises PluginError: that is not permitted, or they cannot be found.
         """
-        refused: OSError | None = None
-        reached = False
         self.background.note_signal()
-        for send, target in self._targets(all_at_once=number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)):
-            try:
-                send(target, number)
-                reached = True
-            except ProcessLookupError:
-                continue
-            except OSError as error:
-                refused = error
-        if not reached and (refused or self.lock_is_held()):
-            why = refused.strerror if refused else "its processes cannot be found"
-            raise PluginError(f"cannot send {signal.Signals(number).name} to the server: {why}")
+        for attempt in range(SIGNAL_ATTEMPTS):
+            if attempt:
+                time.sleep(SIGNAL_INTERVAL)
+            if self._reach(number) or not self.lock_is_held():
+                return
+        raise PluginError(f"cannot send {signal.Signals(number).name} to the server: its processes cannot be found")
 
     def signal_late(self, number: int) -> None:
         """Send a signal to processes in the background that were found only after `signal` had sent it."""
@@ -241,6 +240,23 @@ class ProcessGroup:
             if found and _session(process_id) == process_id:
                 self._sessions[process_id] = found.start_time
         return holders
+
+    def _reach(self, number: int) -> bool:
+        """Send a signal to every process that can be found now; return whether there was one."""
+        refused: OSError | None = None
+        reached = False
+        for send, target in self._targets(all_at_once=number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)):
+            try:
+                send(target, number)
+                reached = True
+            except ProcessLookupError:
+                continue
+            except OSError as error:
+                refused = error
+        if refused is not None and not reached:
+            name = signal.Signals(number).name
+            raise PluginError(f"cannot send {name} to the server: {refused.strerror}")
+        return reached
 
     def _child_and_its_group(self) -> list[int]:
         """Return the child while its process group has any process: all that is known where there is no /proc."""
