@@ -138,6 +138,26 @@ def test_held_too_long_names_the_hold_unless_the_state_changed() -> None:
     assert plain(texts.held_too_long(VIEWS["given_up"], NOW, "Notch")) == kick(texts, VIEWS["given_up"])
 
 
+@pytest.mark.parametrize("state", VIEWS)
+def test_a_player_that_has_to_join_again(state: str) -> None:
+    view, texts = replace(VIEWS[state], estimate=60.0), Messages()
+    awake = state == "unreachable"  # it runs, and is not said to be unreachable
+    assert texts.join_again(view, NOW) == (
+        texts.refusal("ready", view, NOW, "") if awake else texts.kick(view, NOW, "")
+    )
+
+
+def test_during_a_lockout_nobody_is_asked_to_join_again() -> None:
+    view = replace(VIEWS["unreachable"], lockout="Back at noon.")
+    assert plain(Messages().join_again(view, NOW)) == "Back at noon."
+
+
+def test_the_entry_of_a_state_has_nothing_of_the_real_server() -> None:
+    view = replace(VIEWS["starting"], estimate=70.0, cached_status=MIRRORED)
+    assert plain(Messages().entry(view, NOW)) == "Waking up, ready in about 20 s"
+    assert plain(Messages({"locked_out": "{reason}"}).entry(replace(view, lockout="a\nb"), NOW)) == "a b"
+
+
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [

@@ -114,6 +114,14 @@ class Messages(Protocol):
         """
         ...
 
+    def join_again(self, view: ServerSnapshot, now: float) -> Component:
+        """Return the kick message for a player that cannot be handed to the server, and has to join again."""
+        ...
+
+    def entry(self, view: ServerSnapshot, now: float) -> Component:
+        """Return the text of the server's state in the server list, without anything of the real server's."""
+        ...
+
     def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
         """Return the kick message for a player that was held as long as possible or allowed."""
         ...

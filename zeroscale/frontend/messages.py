@@ -48,6 +48,7 @@ DEFAULTS: Mapping[str, str | Sequence[str] | Mapping[str, object]] = {
         "[&7Players waiting for it: {waiting}]",
     ),
     "starting_kick": "&eThe server is waking up.\n&7Please join again in {remaining}.",
+    "ready_kick": "&aThe server is awake.\n&7Please join again now.",
     "stopping": "&6Going to sleep. &fJoin to wake it again",
     "stopping_hover": ("&7The server is saving its world and going to sleep.", "&7Join, and it wakes up again."),
     "stopping_kick": "&6The server is just going to sleep.\n&7Please join again in a moment.",
@@ -251,6 +252,18 @@ class Messages:
         If the server is not starting any more, it is the message of its new state.
         """
         return self.refusal("hold" if view.status is Status.starting else _state(view), view, now, player)
+
+    def join_again(self, view: ServerSnapshot, now: float) -> Component:
+        """Return the kick message for a player that cannot be handed to the server, and has to join again."""
+        if view.status is Status.running and not _locked_out(view):
+            return self.refusal("ready", view, now, "")
+        return self.kick(view, now, "")
+
+    def entry(self, view: ServerSnapshot, now: float) -> Component:
+        """Return the text of the server's state in the server list, without anything of the real server's."""
+        state = _state(view)
+        values = self._values(view, state, self.duration(_remaining(view, now)))
+        return self._templates[state].fill({name: _one_line(value) for name, value in values.items()}, self._unknown)
 
     def refusal(
         self, name: str, view: ServerSnapshot, now: float, player: str, values: Mapping[str, str] = {}
