@@ -301,6 +301,12 @@ class FakeMessages:
     ) -> Component:
         return " ".join(["refusal", name, player, *values.values()])
 
+    def join_again(self, view: ServerSnapshot, now: float) -> Component:
+        return f"join again {view.status.value}"
+
+    def entry(self, view: ServerSnapshot, now: float) -> Component:
+        return f"entry {view.status.value}"
+
     def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
         return f"too long {view.status.value} {player}"
 

@@ -41,6 +41,7 @@ from zeroscale.system.files import server_directory
 
 if TYPE_CHECKING:
     from zeroscale.proxy.server_schedule import ServerSchedule
+    from zeroscale.state.answer_cache import AnswerCache
 
 logger = logging.getLogger("zeroscale.proxy")
 
@@ -75,6 +76,8 @@ class ManagedServer:
         self.on_replaced: Callable[[], None] = _do_nothing
         self.added_at = reactor.seconds()
         self._reactor = reactor
+        self._writer = writer
+        self._answers: AnswerCache | None = None
         self._setup = setup = PluginSetup(config, proxy_config, reactor)
         self._address = setup.address
         directory = self._directory = server_directory(proxy_config.state_directory, config.name)
@@ -134,6 +137,15 @@ class ManagedServer:
     def backend(self) -> Backend:
         """The server as the frontend sees it on its main port."""
         return self.ports[0].backend
+
+    @property
+    def answers(self) -> AnswerCache:
+        """The last answers of the real server to queries over UDP."""
+        if self._answers is None:
+            from zeroscale.state.answer_cache import AnswerCache
+
+            self._answers = AnswerCache(self._directory, self._writer)
+        return self._answers
 
     def protocol_of(self, port: PortConfig) -> str:
         """Return what clients of a port speak; see `config.model.PortProtocol`."""

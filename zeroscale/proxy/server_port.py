@@ -5,13 +5,17 @@ All ports of a server share its lifecycle, and what is counted.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from zeroscale.config.model import PortConfig, ServerConfig
 from zeroscale.config.triggers import WakeTrigger
 from zeroscale.frontend.interfaces import Backend
 from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.factory import PortSettings
+from zeroscale.reactor import Reactor
+
+if TYPE_CHECKING:
+    from zeroscale.state.answer_cache import AnswerCache
 
 
 class PortOwner(Protocol):
@@ -21,6 +25,16 @@ class PortOwner(Protocol):
     """
 
     config: ServerConfig
+
+    @property
+    def reactor(self) -> Reactor:
+        """The reactor that it runs on."""
+        ...
+
+    @property
+    def answers(self) -> AnswerCache:
+        """The last answers of the real server to queries over UDP."""
+        ...
 
     def protocol_of(self, port: PortConfig) -> str:
         """Return what clients of a port speak; see `config.model.PortProtocol`."""
