@@ -33,7 +33,7 @@ def host(line: str, *fields: str) -> str | None:
         ("localhost:5000", "localhost"),
         ("192.0.2.1:80", "192.0.2.1"),
         ("[2001:DB8::1]", "2001:db8::1"),
-        ("[::ffff:192.0.2.1]:443", "::ffff:192.0.2.1"),
+        ("[2001:db8:0:0:0:0:0:1]:443", "2001:db8::1"),
         ("", ""),
     ],
 )
@@ -88,6 +88,8 @@ def test_a_request_without_a_host() -> None:
         ("GET / HTTP/1.1", ["Host: ."]),
         ("GET / HTTP/1.1", ["Host: ::1"]),
         ("GET / HTTP/1.1", ["Host: [::1"]),
+        ("GET / HTTP/1.1", ["Host: [::1::]"]),
+        ("GET / HTTP/1.1", ["Host: [1.2.3.4]"]),
         ("GET / HTTP/1.1", ["Host: [a]"]),
         ("GET / HTTP/1.1", ["Host: [fe80::1%25eth0]"]),
         ("GET / HTTP/1.1", ["Host: a%2eb"]),

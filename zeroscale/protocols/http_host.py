@@ -5,6 +5,7 @@ Sources: RFC 9112, 3.2 and 3.3 (which of the target and the field counts), RFC 9
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from zeroscale.errors import ProtocolError
@@ -16,7 +17,7 @@ _AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]{2,45})\]|([0-9a-z._-]{1,255}))(?::[0-
 
 
 def requested_host(head: Head) -> str | None:
-    """Return the host: lower case, without a port, brackets and trailing dots; "" if the request names none.
+    """Return the host: lower case, without a port, brackets and trailing dots; "" where the request names none.
 
     :returns: None where the request names none, but has to (HTTP/1.1).
     :raises ProtocolError: it names several, or what is no host. Such a request is refused with 400.
@@ -49,7 +50,12 @@ def _host(authority: str) -> str:
     if found is None:
         raise ProtocolError("no valid host, or more than one, in the Host field or the target")
     address, name = found.groups()
-    host = address or name.rstrip(".")
+    if address is not None:
+        try:
+            return str(ipaddress.IPv6Address(address))  # in one spelling, as addresses in a configuration are
+        except ValueError:
+            raise ProtocolError("no valid address in the Host field or the target") from None
+    host: str = name.rstrip(".").lower()
     if not host:
         raise ProtocolError("no valid host in the Host field or the target")
-    return str(host.lower())
+    return host
