@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import ssl
 from typing import Any
 
 import pytest
+from client_hellos import client_hello
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,16 +45,6 @@ class Servers:
             return None
         self.chosen.append(host)
         return made
-
-
-def client_hello(name: str | None) -> bytes:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    outgoing = ssl.MemoryBIO()
-    with contextlib.suppress(ssl.SSLWantReadError):
-        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name).do_handshake()
-    return outgoing.read()
 
 
 REQUEST = b"GET /x HTTP/1.1\r\nHost: A.example.org:8080\r\nAccept: text/html\r\n\r\n"

@@ -305,7 +305,7 @@ async def test_a_described_server_shares_no_port_with_one_of_another_protocol(
     world.docker.changed({"game": game, "other": {"plugin": "stub_server:Server", "listen": listen, "server": b}})
     await until(lambda: "game" in proxy.servers)
     assert list(proxy.servers) == ["game"]
-    assert f"other is left out: servers.game listens on {listen} as well, and only Minecraft clients" in caplog.text
+    assert f"other is left out: servers.game listens on {listen} as well, and clients are told apart by" in caplog.text
 
 
 @pytest_twisted.ensureDeferred

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from client_hellos import client_hello
 from harness import FakeReactor, proxy_config, running_reactor, stub_config
 from ports import free_ports
 
+from zeroscale.config.model import PortConfig
 from zeroscale.errors import ConfigError, ProtocolError
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.waiting_places import WaitingPlaces
-from zeroscale.protocols.conversation import ClientRecognised, Connected, HealthCheckRequested
+from zeroscale.protocols.conversation import ClientRecognised, Connected, HealthCheckRequested, HostNamed
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy.managed_server import ManagedServer
@@ -145,3 +147,79 @@ async def test_messages_for_unknown_hosts_are_those_of_the_first_server(world: W
     await world.manager.open(by_port(first, second))
     messages = world.listener(0).messages()
     assert plain(messages.unknown_host_kick("c.example.org", "Steve")) == "Not here, Steve"
+
+
+def received(world: World, index: int, data: bytes) -> list[Any]:
+    """The events of a client of a port."""
+    conversation = world.listener(index).make_conversation()
+    return [*conversation.opened(), *conversation.receive(data)]
+
+
+def get(host: str, path: str = "/") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n".encode()
+
+
+@pytest_twisted.ensureDeferred
+async def test_web_servers_that_share_a_port_have_their_own_settings(world: World) -> Any:
+    web: dict[str, Any] = {"plugin": "stub_server:Web"}
+    wiki = world.server("wiki", "tcp:1001", hosts=("wiki.example.org",), waiting="page", wake_timeout=2.0, **web)
+    shop = world.server("shop", "tcp:1001", hosts=("*.example.org",), health_path="/up", wake_timeout=4.0, **web)
+    await world.manager.open(by_port(wiki, shop))
+    assert world.listener(0).timeout == 4.0
+    wanted = [HostNamed("wiki.example.org"), Connected(), ClientRecognised(0.0, "page")]
+    assert received(world, 0, get("wiki.example.org")) == wanted
+    assert world.routed_to(0, "wiki.example.org") == "wiki"
+    wanted = [HostNamed("a.example.org"), Connected(may_be_check=True), Connected(), ClientRecognised(None, "page")]
+    assert received(world, 0, get("A.example.org:80")) == wanted
+    assert world.routed_to(0, "a.example.org") == "shop"
+    assert received(world, 0, get("example.com")) == [HostNamed("example.com")]
+    assert world.routed_to(0, "example.com") is None
+    [check] = received(world, 0, get("10.0.0.1", "/up"))
+    assert isinstance(check, HealthCheckRequested)
+    anything = world.server("anything", "tcp:1001", wake_on="http")
+    await world.manager.route_to(by_port(wiki, anything))
+    assert received(world, 0, get("example.com")) == [
+        HostNamed("example.com"),
+        Connected(),
+        ClientRecognised(None, "page"),
+    ]
+    assert world.routed_to(0, "example.com") == "anything"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_with_its_port_alone_need_not_know_the_host(world: World) -> Any:
+    web = world.server("web", "tcp:1001", wake_on="http")
+    named = world.server("named", "tcp:1002", wake_on="http", hosts=("a.example.org",))
+    await world.manager.open(by_port(web, named))
+    assert received(world, 0, b"") == [Connected()]
+    assert received(world, 1, get("b.example.org")) == [HostNamed("b.example.org")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_further_ports_share_a_port_by_host(world: World) -> Any:
+    both = (
+        PortConfig(listen=("tcp:1001",), server_port=3, protocol="http", hosts=("map.example.org",), wakes=True),
+        PortConfig(listen=("tcp:1001",), server_port=4, protocol="http", hosts=("stats.example.org",), wakes=True),
+    )
+    game = world.server("game", "tcp:1002", ports=both)
+    wiki = world.server("wiki", "tcp:1001", wake_on="http")
+    await world.manager.open(by_port(game, wiki))
+    backends = [
+        world.listener(1).route(host).port for host in ("map.example.org", "stats.example.org", "x.example.org")
+    ]
+    assert backends == [3, 4, wiki.backend.port]
+    assert received(world, 1, get("map.example.org"))[0] == HostNamed("map.example.org")
+
+
+@pytest_twisted.ensureDeferred
+async def test_tls_servers_share_a_port_by_the_server_name(world: World) -> Any:
+    mail = world.server("mail", "tcp:1001", wake_on="tls", hosts=("mail.example.org",))
+    chat = world.server("chat", "tcp:1001", wake_on="tls")
+    await world.manager.open(by_port(mail, chat))
+    assert received(world, 0, client_hello("mail.example.org")) == [
+        HostNamed("mail.example.org"),
+        Connected(),
+        ClientRecognised(),
+    ]
+    with pytest.raises(ProtocolError, match="not TLS"):
+        received(world, 0, get("mail.example.org"))

@@ -107,7 +107,7 @@ def test_without_a_file_nothing_has_a_path(tmp_path: Path) -> None:
     ]
 
 
-def test_only_minecraft_servers_can_share_a_port(tmp_path: Path) -> None:
+def test_only_servers_whose_clients_name_the_host_can_share_a_port(tmp_path: Path) -> None:
     generic = {"plugin": "generic", "plugin_positional": ("sleep", "9")}
     (tmp_path / "c").mkdir()
     lines = checked(
@@ -118,9 +118,11 @@ def test_only_minecraft_servers_can_share_a_port(tmp_path: Path) -> None:
         file=Path("/z.toml"),
     )
     assert lines == [
-        "/z.toml: servers.b.hosts: only Minecraft clients send the host they connect to; remove hosts",
-        "/z.toml: servers.b.listen: servers.a listens on 25565 as well, and only Minecraft clients send the host they "
-        "connect to; give one of them another port",
+        "/z.toml: servers.b.hosts: its clients do not name the host they connect to, as those of Minecraft, of HTTP "
+        "(protocol or wake_on http) and of TLS (wake_on tls) do; remove hosts",
+        "/z.toml: servers.b.listen: servers.a listens on 25565 as well, and clients are told apart by the host they "
+        "name only with Minecraft, HTTP (protocol or wake_on http) and TLS (wake_on tls); give one of them another "
+        "port",
     ]
 
 

@@ -299,10 +299,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     hosts: Annotated[
         tuple[HostName, ...],
         key(
-            "names by which players reach this server, where several servers share a port",
+            "names by which clients reach this server, where several servers share a port",
             details='`"survival.example.org"`, or `"*.example.org"` for all names below it; an exact name comes before '
             "a wildcard. A server without hosts gets the clients that name no other server; of the servers on one port "
-            "only one can be without. Minecraft only",
+            "only one can be without. For Minecraft, HTTP and TLS, see docs/generic.md",
             aliases=("host", "hostname", "hostnames", "domain", "domains"),
         ),
     ] = ()

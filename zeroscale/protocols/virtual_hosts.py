@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
 
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols import client_hello, health_check, http, http_host
@@ -21,9 +20,6 @@ from zeroscale.protocols.conversation import (
 )
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.protocols.tcp import TcpConversation
-
-NameKind = Literal["http", "tls"]
-"""Where clients name the host that they want: in the Host field, or in the ClientHello (SNI)."""
 
 Choose = Callable[[str], Conversation | None]
 """Returns the conversation of the server of a host, "" where the client names none; None: there is no such server."""

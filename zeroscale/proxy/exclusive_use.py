@@ -11,33 +11,34 @@ from typing import Protocol
 
 from zeroscale.config.messages import Mistake, join
 from zeroscale.config.model import ServerConfig
+from zeroscale.proxy.factory import ClientProtocol, port_protocol
+from zeroscale.proxy.tcp_factory import HostKind, host_kind
 from zeroscale.system.files import resolved
 
 
-class PluginFacts(Protocol):
+class PluginFacts(ClientProtocol, Protocol):
     """What is asked of a plugin; `lifecycle.plugin_adapter.PluginAdapter` describes it."""
-
-    @property
-    def speaks_minecraft(self) -> bool:
-        """Whether the server's clients speak Minecraft's protocol."""
 
     @property
     def controls(self) -> Mapping[str, bool]:
         """The names of what it starts and stops, and for each whether it stops it."""
 
 
+SPOKEN: Mapping[HostKind, str] = {"minecraft": "Minecraft", "http": "HTTP", "tls": "TLS"}
+
+
 class ExclusiveUse:
     """What the servers have that were added so far."""
 
     def __init__(self) -> None:
-        self._protocols: dict[str, tuple[str, bool]] = {}
+        self._listens: dict[str, tuple[str, HostKind | None]] = {}
         self._worlds: dict[Path, str] = {}
         self._controlled: dict[str, tuple[str, bool]] = {}
 
     def copy(self) -> ExclusiveUse:
         """Return another one with the same servers."""
         other = ExclusiveUse()
-        other._protocols.update(self._protocols)
+        other._listens.update(self._listens)
         other._worlds.update(self._worlds)
         other._controlled.update(self._controlled)
         return other
@@ -55,8 +56,7 @@ class ExclusiveUse:
         :param bad: returns whether any of the given keys of the server has a mistake already.
         """
         path = join("servers", server.name)
-        if not bad("listen", "hosts"):
-            yield from self._add_ports(server, path, plugin.speaks_minecraft)
+        yield from self._add_ports(server, path, plugin, bad)
         if plugin.speaks_minecraft and not bad("working_directory"):
             other = self._worlds.setdefault(resolved(directory), path)
             if other != path:
@@ -67,17 +67,34 @@ class ExclusiveUse:
                 )
         yield from self._add_controlled(path, plugin.controls)
 
-    def _add_ports(self, server: ServerConfig, path: str, minecraft: bool) -> Iterator[Mistake]:
-        """Find `hosts` and shared ports where the protocol does not name the host: only Minecraft's does."""
-        if server.hosts and not minecraft:
-            yield Mistake(f"{path}.hosts", "only Minecraft clients send the host they connect to; remove hosts")
-        for listen in server.listen:
-            other, other_minecraft = self._protocols.setdefault(listen, (path, minecraft))
-            if other != path and not (minecraft and other_minecraft):
+    def _add_ports(
+        self, server: ServerConfig, path: str, plugin: PluginFacts, bad: Callable[..., bool]
+    ) -> Iterator[Mistake]:
+        """Find `hosts` and shared ports where clients do not name the host, or not in the same way."""
+        for index, port in enumerate(server.all_ports, -1):
+            table = "" if port.is_main else f"ports[{index}]."
+            if bad(f"{table}listen", f"{table}hosts", f"{table}wake_on", f"{table}protocol"):
+                continue
+            kind = None if port.is_udp else host_kind(port.wake_on, port_protocol(port, plugin))
+            if port.hosts and kind is None:
                 yield Mistake(
-                    f"{path}.listen",
-                    f"{other} listens on {listen} as well, and only Minecraft clients send the host they connect to; "
-                    "give one of them another port",
+                    f"{path}.{table}hosts",
+                    "its clients do not name the host they connect to, as those of Minecraft, of HTTP (protocol or "
+                    "wake_on http) and of TLS (wake_on tls) do; remove hosts",
+                )
+            for listen in port.listen:
+                where, others = self._listens.setdefault(listen, (f"{path}.{table}".removesuffix("."), kind))
+                if f"{where}." == f"{path}.{table}" or (kind is not None and kind == others):
+                    continue
+                problem = (
+                    "clients are told apart by the host they name only with Minecraft, HTTP (protocol or wake_on http) "
+                    "and TLS (wake_on tls)"
+                    if kind is None or others is None
+                    else f"its clients speak {SPOKEN[others]}, but these speak {SPOKEN[kind]}"
+                )
+                yield Mistake(
+                    f"{path}.{table}listen",
+                    f"{where} listens on {listen} as well, and {problem}; give one of them another port",
                 )
 
     def _add_controlled(self, path: str, controls: Mapping[str, bool]) -> Iterator[Mistake]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -102,7 +103,19 @@ def _port_settings(
     )
 
 
-def port_protocol(port: PortConfig, plugin: PluginAdapter) -> str:
+class ClientProtocol(Protocol):
+    """What a plugin says about its server's clients; `lifecycle.plugin_adapter.PluginAdapter` implements it."""
+
+    @property
+    def speaks_minecraft(self) -> bool:
+        """Whether they speak Minecraft's protocol."""
+
+    @property
+    def speaks_http(self) -> bool:
+        """Whether they speak HTTP."""
+
+
+def port_protocol(port: PortConfig, plugin: ClientProtocol) -> str:
     """Return what clients of a port speak; see `config.model.PortProtocol`."""
     if port.is_main and plugin.speaks_minecraft:
         return "minecraft"

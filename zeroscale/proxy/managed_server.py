@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -104,7 +105,7 @@ class ManagedServer:
             self._start_history.record_player,
         )
         self.ports: Sequence[ServerPort] = [ServerPort(self, config.all_ports[0], backend)]
-        self._ports = {"": self.ports[0]}
+        self._ports = {("", 0): self.ports[0]}
         self.ports = self.ports_of(config)
         for port, port_settings in zip(self.ports, settings.ports, strict=True):
             port.apply(port_settings)
@@ -134,6 +135,11 @@ class ManagedServer:
         return self._setup.speaks_minecraft
 
     @property
+    def speaks_http(self) -> bool:
+        """Whether the current plugin says that its server speaks HTTP."""
+        return self._setup.plugin.speaks_http
+
+    @property
     def backend(self) -> Backend:
         """The server as the frontend sees it on its main port."""
         return self.ports[0].backend
@@ -156,10 +162,15 @@ class ManagedServer:
 
         A new one has the settings of the main port until `apply_settings` is called.
         """
-        return [self._port(port) for port in config.all_ports]
+        seen: Counter[str] = Counter()
+        ports: list[ServerPort] = []
+        for port in config.all_ports:
+            listen = "" if port.is_main else " ".join(port.listen)
+            ports.append(self._port((listen, seen[listen]), port))
+            seen[listen] += 1  # two with the same may differ by their hosts
+        return ports
 
-    def _port(self, config: PortConfig) -> ServerPort:
-        key = "" if config.is_main else " ".join(config.listen)
+    def _port(self, key: tuple[str, int], config: PortConfig) -> ServerPort:
         port = self._ports.get(key)
         if port is None:
             backend = copy(self.backend)

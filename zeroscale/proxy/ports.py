@@ -44,6 +44,8 @@ class ListenPort:
         self._ports: Sequence[ServerPort] = ()
         self._router: Router[ServerPort] = Router((), None)
         self._tcp_port: ServerPort | None = None
+        self._shared_by: tcp_factory.HostKind | None = None
+        self._health_paths: Sequence[str] = ()
         self._forwarding = False
         self._factory = ConnectionFactory(context, self._make_conversation, self._route)
         self._factory.messages = self._messages
@@ -73,8 +75,13 @@ class ListenPort:
         configs = [port.server.config for port in ports]
         self._forwarding = any(config.forwarding for config in configs)
         self._tcp_port = None if minecraft else default
+        is_alone = len(ports) == 1 and not hosts  # its clients need not be asked which host they want
+        self._shared_by = (
+            None if minecraft or is_alone else next(filter(None, (port.host_kind for port in ports)), None)
+        )
+        self._health_paths = [config.health_path for config in configs if config.health_path is not None]
         self._factory.reject_header = not minecraft
-        self._factory.timeout = None if self._tcp_port is None else self._tcp_port.server.config.wake_timeout
+        self._factory.timeout = None if minecraft else max((each.wake_timeout for each in configs), default=None)
         self._factory.health_check = [each for config in configs for each in health_check_networks(config)]
         self._factory.accept_from = [each for config in configs for each in header_networks(config)]
 
@@ -91,16 +98,24 @@ class ListenPort:
         return self._ports[0].backend.messages
 
     def _make_conversation(self) -> Conversation:
-        port = self._tcp_port
-        if port is not None:
-            return tcp_factory.conversation(
-                port.server.config,
-                port.wake_trigger,
-                lambda: port.backend.server.view,
-                self._clock.seconds,
-                lambda: port.backend.messages.page_note,
-            )
+        if self._shared_by is not None:
+            return tcp_factory.shared_conversation(self._shared_by, self._conversation_for, self._health_paths)
+        if self._tcp_port is not None:
+            return self._conversation_with(self._tcp_port)
         return MinecraftConversation(forwarding=self._forwarding, minecraft_options=self._minecraft_options)
+
+    def _conversation_for(self, host: str) -> Conversation | None:
+        port = self._router.route(host)
+        return None if port is None else self._conversation_with(port)
+
+    def _conversation_with(self, port: ServerPort) -> Conversation:
+        return tcp_factory.conversation(
+            port.server.config,
+            port.wake_trigger,
+            lambda: port.backend.server.view,
+            self._clock.seconds,
+            lambda: port.backend.messages.page_note,
+        )
 
     def _minecraft_options(self, host: str) -> MinecraftOptions:
         backend = self._route(host)

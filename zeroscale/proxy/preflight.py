@@ -28,7 +28,7 @@ from zeroscale.plugins.loader import find_plugin
 from zeroscale.process.spawn import check_program
 from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.exclusive_use import ExclusiveUse
-from zeroscale.proxy.factory import admission, child_environment, operator_directory
+from zeroscale.proxy.factory import admission, child_environment, operator_directory, port_protocol
 from zeroscale.reactor import Reactor
 from zeroscale.system import endpoints
 from zeroscale.system.left_out import is_left_out
@@ -102,7 +102,7 @@ def mistakes(
             for name in tcp_factory.unused_fields(server) if plugin.speaks_minecraft else ():
                 text = "is for servers that do not speak Minecraft, and this one does; remove it"
                 yield Mistake(f"{path}.{name}", text, where=f"--{name.replace('_', '-')}")
-            if server.wake_on is None and not (plugin.speaks_minecraft or plugin.speaks_http):
+            if server.wake_on is None and port_protocol(server.all_ports[0], plugin) not in ("minecraft", "http"):
                 for name in tcp_factory.fields_for_http(server):
                     text = "is for HTTP: it needs wake_on http, or protocol=http where the plugin has that argument"
                     yield Mistake(f"{path}.{name}", text, where=f"--{name.replace('_', '-')}")

@@ -65,6 +65,11 @@ class ServerPort:
         """What a client must send to wake the server, on a TCP port that is not Minecraft's."""
         return tcp_factory.wake_trigger(self.config.wake_on, self.protocol)
 
+    @property
+    def host_kind(self) -> tcp_factory.HostKind | None:
+        """How clients of a TCP port name the host that they want; None: they do not."""
+        return tcp_factory.host_kind(self.config.wake_on, self.protocol)
+
     def use_config(self, config: PortConfig) -> None:
         """Use another configuration, without what depends on settings."""
         self.config = config

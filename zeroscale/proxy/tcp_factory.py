@@ -6,9 +6,9 @@ Modules that only these servers need are imported where they are used: every pro
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from twisted.internet.defer import Deferred
 
@@ -28,6 +28,10 @@ from zeroscale.status import ServerSnapshot
 if TYPE_CHECKING:
     from zeroscale.probes.tcp import ResponseCheck, TcpProbe
     from zeroscale.protocols.tcp import PageFor
+
+
+HostKind = Literal["minecraft", "http", "tls"]
+"""Where clients name the host that they want: in their handshake, in the Host field, or in the ClientHello (SNI)."""
 
 
 def unused_fields(config: ServerConfig) -> Iterator[str]:
@@ -52,6 +56,17 @@ def wake_trigger(wake_on: str | None, protocol: str) -> triggers.WakeTrigger:
     :param protocol: what clients of the port speak; see `config.model.PortProtocol`.
     """
     return triggers.parse_wake_on(wake_on or ("http" if protocol == "http" else "connect"))
+
+
+def host_kind(wake_on: str | None, protocol: str) -> HostKind | None:
+    """Return how clients of a TCP port name the host that they want; None: they do not.
+
+    The parameters are those of `wake_trigger`.
+    """
+    if protocol == "minecraft":
+        return "minecraft"
+    kind = wake_trigger(wake_on, protocol).kind
+    return kind if kind == "http" or kind == "tls" else None
 
 
 PAGES: Mapping[str, PageFor] = {"page": "browsers", "page-only": "everyone"}
@@ -95,6 +110,20 @@ def conversation(
         case "regex":
             assert trigger.pattern is not None
             return TcpConversation(sniffer=sniffing.matching_pattern(trigger.pattern))
+
+
+def shared_conversation(
+    kind: HostKind, choose: Callable[[str], Conversation | None], health_paths: Iterable[str]
+) -> Conversation:
+    """Make the conversation of a new client of a port that several servers share.
+
+    :param kind: how their clients name the host that they want; HTTP or TLS.
+    :param choose: makes the conversation with the server of a host, if there is one.
+    :param health_paths: the paths of health checks of all these servers.
+    """
+    from zeroscale.protocols.virtual_hosts import HttpHostConversation, TlsHostConversation
+
+    return HttpHostConversation(choose, health_paths) if kind == "http" else TlsHostConversation(choose)
 
 
 def messages(config: ServerConfig) -> Messages:
