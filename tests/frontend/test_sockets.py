@@ -552,6 +552,78 @@ async def test_a_player_of_a_full_proxy_is_kicked(monkeypatch: pytest.MonkeyPatc
         await harness.over("full")
 
 
+@pytest.mark.parametrize("relay", ["auto", "transport"])
+@pytest_twisted.ensureDeferred
+async def test_a_server_on_a_unix_socket(tmp_path: Path, relay: str) -> None:
+    async with front(make_conversation=TcpConversation, relay=relay) as harness:
+        harness.server.status = Status.running
+        path = tmp_path / "map.sock"
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+            listening.listen()
+            harness.backend, harness.route_to.host = listening, str(path)
+            harness.route_to.proxy_version = "v1"
+            peer = harness.connect()
+            await peer.send(b"question")
+            backend = await harness.accept()
+            await backend.receive(lambda: backend.received.endswith(b"question"))
+            client, proxy = peer.socket.getsockname(), peer.socket.getpeername()
+            assert backend.received == b"PROXY TCP4 %s %s %d %d\r\nquestion" % (
+                client[0].encode(),
+                proxy[0].encode(),
+                client[1],
+                proxy[1],
+            )
+            await backend.send(b"answer" * 100_000)
+            backend.finish()
+            assert await peer.receive_all() == b"answer" * 100_000
+            peer.socket.close()
+            await harness.over("closed")
+
+
+@pytest.mark.parametrize("is_main", [True, False])
+@pytest_twisted.ensureDeferred
+async def test_a_port_of_a_running_server_that_is_not_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_main: bool
+) -> None:
+    """A further port may open late, or never: that is no sign of the server's end. Its client is closed in order."""
+    monkeypatch.setattr("zeroscale.frontend.join.RECONNECT_AFTER", 0.01)
+    async with front(make_conversation=TcpConversation) as harness:
+        harness.server.status = Status.running
+        path = str(tmp_path / "map.sock")
+        harness.route_to.host, harness.route_to.is_main = path, is_main
+        peer = harness.connect()
+        await peer.send(b"question")
+        assert await peer.receive_all() == b""
+        assert len(harness.server.failures) == (3 if is_main else 0)
+        problem = "the server does not take connections" if is_main else f"{path}: "
+        assert problem in harness.lines[-1]
+        assert "No such file or directory" in [*harness.server.failures, *harness.lines][0]
+        peer.socket.close()
+        await harness.over("kicked")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_further_port_that_opens_while_its_client_is_tried_again(tmp_path: Path) -> None:
+    async with front(make_conversation=TcpConversation) as harness:
+        harness.server.status = Status.running
+        path = tmp_path / "map.sock"
+        harness.route_to.host, harness.route_to.is_main = str(path), False
+        peer = harness.connect()
+        await peer.send(b"question")
+        await until(lambda: harness.server.admitted)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+            listening.listen()
+            harness.backend = listening
+            backend = await harness.accept()
+            await backend.receive(lambda: backend.received == b"question")
+            backend.finish()
+            assert await peer.receive_all() == b""
+            peer.socket.close()
+            await harness.over("closed")
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_unix_socket(tmp_path: Path) -> None:
     async with front(f"unix:{tmp_path / 'socket'}") as harness:

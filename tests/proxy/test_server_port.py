@@ -93,3 +93,10 @@ def test_a_reload_keeps_the_ports_that_stay(world: World) -> None:
     assert (web.backend.port, web.backend.policy.wakes, web.backend.counts) == (8101, True, True)
     assert game not in server.ports
     assert (server.ports[2].config, server.ports[2].backend.counts) == (ELSEWHERE, True)
+
+
+def test_a_further_port_may_be_a_unix_socket_and_says_nothing_about_the_server(world: World) -> None:
+    main, admin = world.server(PortConfig(listen=("8125",), server_port=None, server_path="/run/admin.sock")).ports
+    assert (admin.backend.host, main.backend.is_main, admin.backend.is_main) == ("/run/admin.sock", True, False)
+    admin.use_address("192.0.2.99", 4)
+    assert admin.backend.host == "/run/admin.sock"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -119,3 +120,31 @@ def test_an_attempt_that_is_refused_later(
     (failure,) = world.results
     assert failure.check(OSError)
     assert (world.reactor.readers, world.reactor.getDelayedCalls()) == ([], [])
+
+
+def test_a_unix_socket_is_connected_to_at_once(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "map.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        sock = world.connect(str(path), 0)
+        assert isinstance(sock, socket.socket)
+        with sock, listening.accept()[0] as server:
+            assert not sock.getblocking()
+            sock.sendall(b"question")
+            assert server.recv(100) == b"question"
+
+
+def test_a_unix_socket_whose_queue_is_full_refuses_the_connection(world: World, tmp_path: Path) -> None:
+    """That is a fault of the server; of TCP the same error says that this machine has no ports left."""
+    path = tmp_path / "map.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen(0)
+        with world.connect(str(path), 0), pytest.raises(ConnectionRefusedError, match="queue"):
+            world.connect(str(path), 0)
+
+
+def test_a_unix_socket_that_is_not_there(world: World, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        world.connect(str(tmp_path / "map.sock"), 0)

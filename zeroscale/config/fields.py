@@ -6,6 +6,7 @@ A field's annotation names its kind: `msgspec.Meta(extra={"kind": "duration"})`.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -21,6 +22,9 @@ from zeroscale.config.model import HIGHEST_PORT, is_host
 
 SMALLEST_SIZE, LARGEST_SIZE = 10**6, 10**12
 """Bytes of the sizes that are no mistake in the unit."""
+
+LONGEST_SOCKET_PATH = 107
+"""Bytes; sun_path (unix(7)) has one more, for the NUL behind it."""
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 
@@ -274,7 +278,10 @@ def _port_address(given: object, base: Path) -> FieldValues:
     path = given.removeprefix("unix:").removeprefix("path=")
     if not path or "\0" in path:
         raise ValueError("; its path is missing")
-    return FieldValues(server_port=None, server_path=str(base / path))
+    absolute = str(base / path)
+    if len(os.fsencode(absolute)) > LONGEST_SOCKET_PATH:
+        raise ValueError(f"; the path of a Unix socket has at most {LONGEST_SOCKET_PATH} bytes: {show(absolute)}")
+    return FieldValues(server_port=None, server_path=absolute)
 
 
 def _server_host(given: object, base: Path) -> str:

@@ -87,7 +87,7 @@ class Answers:
         if isinstance(decided, RefuseDecision) and decided.refusal is not None:
             return False
         waiting = backend.policy.waiting
-        reply = backend.server.fake_status() if waiting in ("auto", "answer") else None
+        reply = backend.fake_status() if waiting in ("auto", "answer") else None
         if reply is None and waiting != "answer":
             return False
         if isinstance(decided, RefuseDecision) and decided.reason:

@@ -241,12 +241,13 @@ class Backend(Struct):
     :ivar messages: the texts for its players.
     :ivar policy: how joining clients are treated.
     :ivar admission: checks which clients may join.
-    :ivar host: the address where it listens.
+    :ivar host: the address where it listens, or the absolute path of its Unix socket.
     :ivar port: the port there.
     :ivar stats: counts what its clients do.
     :ivar minecraft_options: how conversations with its Minecraft clients are held.
     :ivar proxy_version: the version of the PROXY protocol header that it is sent; None: it is sent none.
     :ivar note_protocol: called with the protocol number of each Minecraft client that may join.
+    :ivar is_main: it is the server's main port, whose state shows whether the server runs.
     :ivar counts: whether clients keep the server running.
     :ivar sign: from when on a client counts as a player; None: as of clients of the server's main port.
     """
@@ -261,8 +262,21 @@ class Backend(Struct):
     minecraft_options: MinecraftOptions = field(default_factory=MinecraftOptions)
     proxy_version: Version | None = None
     note_protocol: Callable[[int], object] = lambda protocol: None
+    is_main: bool = True
     counts: bool = True
     sign: PlayerSign | None = None
+
+    def unreachable(self, reason: str) -> None:
+        """Report that the server, which should be running, did not take a connection; see `Server.unreachable`.
+
+        A further port may be opened after the main port, or not at all.
+        """
+        if self.is_main:
+            self.server.unreachable(reason)
+
+    def fake_status(self) -> bytes | None:
+        """Return the plugin's own reply to clients while the server does not run; it is for the main port's clients."""
+        return self.server.fake_status() if self.is_main else None
 
     def admit(self, client: ClientInfo) -> Deferred[Any]:
         """Wait until the server is ready; see `Server.admit`. A session that does not count is ended at once."""

@@ -215,6 +215,7 @@ class Join:
         self._event = event
         if not (isinstance(decision, RefuseDecision) and decision.refusal is not None):
             self._note_event(event)
+        detail = "the server does not take connections"
         for attempt in range(CONNECT_ATTEMPTS):
             if attempt:
                 await deferLater(self._reactor, RECONNECT_AFTER)
@@ -245,17 +246,19 @@ class Join:
             try:
                 return await self._relay_when_drained()
             except BackendError as problem:
-                self._backend.server.unreachable(str(problem))
+                self._backend.unreachable(str(problem))
+                if not self._backend.is_main:
+                    detail = str(problem)
             finally:
                 self._end_session(session)
-        return Kicked(self._kick_outcome, self._kick_message(), "the server does not take connections")
+        return Kicked(self._kick_outcome, self._kick_message(), detail)
 
     async def pass_status(self) -> Relayed | None:
         """Relay a status request to the server; return None if it does not accept the connection."""
         try:
             return replace(await self._relay(), outcome="status", detail="answered by the server itself")
         except BackendError as problem:
-            self._backend.server.unreachable(str(problem))
+            self._backend.unreachable(str(problem))
         except RelayError:
             pass
         return None

@@ -175,6 +175,7 @@ class ManagedServer:
         if port is None:
             backend = copy(self.backend)
             backend.proxy_version = config.send_proxy_protocol
+            backend.is_main = False
             port = self._ports[key] = ServerPort(self, config, backend)
             port.use_address(*self._address)
         return port

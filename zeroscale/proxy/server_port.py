@@ -80,7 +80,7 @@ class ServerPort:
         """Use an address of the server's main port; a further port may have a host and has a port of its own."""
         config = self.config
         is_main = config.is_main
-        self.backend.host = host if is_main else config.server_host or host
+        self.backend.host = host if is_main else config.server_path or config.server_host or host
         self.backend.port = port if is_main else config.server_port or 0
 
     def apply(self, settings: PortSettings, *, admission: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Connect to an address without a Twisted transport; the connection is not read until its owner reads it."""
+"""Connect to an address or a Unix socket without a Twisted transport; its owner alone reads the connection."""
 
 from __future__ import annotations
 
@@ -17,16 +17,23 @@ from zeroscale.sockets.poller import SocketPoller
 IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 
 
+def is_unix_path(host: str) -> bool:
+    """Return whether what stands for a host is the absolute path of a Unix socket."""
+    return host.startswith("/")
+
+
 def connect(
     reactor: Reactor, poller: SocketPoller, host: str, port: int, timeout: float
 ) -> socket.socket | Deferred[socket.socket]:
     """Connect to an address.
 
-    :param host: an IPv4 or IPv6 address, no name.
+    :param host: an IPv4 or IPv6 address, no name; or the path of a Unix socket, which has no port.
     :returns: the connected socket, at once where it is: usually, on the same machine. Else a Deferred that may be
         cancelled, and fails with an `OSError`, after `timeout` seconds with `TimeoutError`.
     :raises OSError: the connection is refused, or there is no descriptor left.
     """
+    if is_unix_path(host):
+        return _connect_to_path(host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
@@ -39,6 +46,20 @@ def connect(
             return _Attempt(reactor, poller, sock, timeout).connected
         if problem:
             raise OSError(problem, os.strerror(problem))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _connect_to_path(path: str) -> socket.socket:
+    """Connect to a Unix socket, which takes the connection at once or not at all (unix(7))."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.connect(path)
+    except BlockingIOError:
+        sock.close()
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "its queue of new connections is full") from None
     except BaseException:
         sock.close()
         raise
