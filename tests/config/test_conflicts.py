@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 
 from zeroscale.config.conflicts import mistakes_between, port_of
-from zeroscale.config.model import ProxyProtocolConfig, ServerConfig
+from zeroscale.config.model import PortConfig, ProxyProtocolConfig, ServerConfig
 
 
 def server(name: str, **values: Any) -> ServerConfig:
     read = {"plugin": "minecraft", "listen": ("25565",), "server_port": 25575 + ord(name) - ord("a")}
     return ServerConfig(name=name, **{**read, **values})
+
+
+def port(listen: str, server_port: int | None, **values: Any) -> PortConfig:
+    return PortConfig(listen=(listen,), server_port=server_port, **values)
 
 
 def mistakes(*servers: ServerConfig, metrics: str | None = None) -> list[str]:
@@ -22,15 +26,17 @@ def mistakes(*servers: ServerConfig, metrics: str | None = None) -> list[str]:
 @pytest.mark.parametrize(
     ("listen", "port"),
     [
-        ("25565", 25565),
-        ("tcp:25565", 25565),
-        ("tcp6:port=25565", 25565),
-        ("tcp:25565:interface=::1", 25565),
+        ("25565", ("tcp", 25565)),
+        ("tcp:25565", ("tcp", 25565)),
+        ("tcp6:port=25565", ("tcp", 25565)),
+        ("tcp:25565:interface=::1", ("tcp", 25565)),
+        ("udp:19132", ("udp", 19132)),
+        ("udp:19132:interface=::1", ("udp", 19132)),
         ("unix:/1", None),
         ("systemd:domain=INET:index=0", None),
     ],
 )
-def test_the_port_of_a_listen_value(listen: str, port: int | None) -> None:
+def test_the_port_of_a_listen_value(listen: str, port: tuple[str, int] | None) -> None:
     assert port_of(listen) == port
 
 
@@ -42,6 +48,10 @@ def test_the_port_of_a_listen_value(listen: str, port: int | None) -> None:
         (server("a", server_port=1), server("b", listen=("25566",), server_host="192.0.2.1", server_port=1)),
         (server("a", listen=("tcp:1:interface=::1",)), server("b", listen=("tcp:1:interface=192.0.2.1",))),
         (server("a", server_host="192.0.2.1", server_port=25565),),
+        (server("a", ports=(port("udp:25565", 25575),)), server("b", listen=("25566",), ports=(port("udp:19132", 1),))),
+        (server("a", ports=(port("8123", 25575),)),),
+        (server("a", ports=(port("80", 1, hosts=("a.org",)),)), server("b", listen=("80",))),
+        (server("a", listen=("80",), ports=(port("80", 1, hosts=("a.org",)),)),),
     ],
 )
 def test_servers_without_conflicts(servers: tuple[ServerConfig, ...]) -> None:
@@ -88,3 +98,33 @@ def test_what_has_a_mistake_of_its_own_is_not_compared() -> None:
     assert [mistake.path for mistake in mistakes_between(servers, None, {"servers.b.server"}.__contains__)] == [
         "servers.b.hosts"
     ]
+
+
+@pytest.mark.parametrize(
+    ("further", "expected"),
+    [
+        (port("8123", 25575), 'servers.b.ports[0].server: "127.0.0.1:25575" is servers.a\'s as well'),
+        (port("8123", 25565), 'servers.a.listen: "25565" is the port of servers.b.ports[0]\'s server'),
+        (port("25576", 8123), 'servers.b.ports[0].listen: "25576" is the port of its own server'),
+        (port("udp:5", 5, server_host="localhost"), 'servers.b.ports[0].listen: "udp:5" is the port of its own server'),
+        (port("80", 8123), "servers.b.ports[0].hosts: is missing, and servers.c has none either"),
+        (port("80", 8123, hosts=("c.org",)), None),
+        (port("tcp:80", 8123, hosts=("c.org",)), 'servers.b.ports[0].listen: "tcp:80" is the same port as servers.c'),
+        (
+            port("81", 8123, hosts=("c.org",)),
+            'servers.b.ports[0].hosts: "c.org" is a host of servers.c.ports[0] on "81"',
+        ),
+        (port("8123", None, server_path="/run/c"), 'servers.b.ports[0].server: "/run/c" is servers.c.ports[1]\'s as'),
+        (port("9225", 8123), 'metrics.listen: "9225" is servers.b.ports[0].listen\'s port'),
+    ],
+)
+def test_conflicts_of_further_ports(further: PortConfig, expected: str | None) -> None:
+    others = (port("81", 1, hosts=("c.org",)), port("82", None, server_path="/run/c"))
+    first, last = server("a"), server("b", listen=("25566",), ports=(further,))
+    found = mistakes(first, server("c", listen=("80",), ports=others), last, metrics="9225")
+    assert [each[: len(expected or "")] for each in found] == ([] if expected is None else [expected])
+
+
+def test_the_same_port_twice_in_one_server_needs_hosts() -> None:
+    [message] = mistakes(server("a", listen=("80",), ports=(port("80", 1),)))
+    assert message.startswith("servers.a.ports[0].hosts: is missing, and servers.a has none either")

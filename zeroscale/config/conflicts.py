@@ -6,11 +6,21 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from msgspec import Struct
+
 from zeroscale.config import needs
 from zeroscale.config.messages import Mistake, join, show
-from zeroscale.config.model import ServerConfig, is_loopback_name
+from zeroscale.config.model import PortConfig, ServerConfig, is_loopback_name
 
-_PORT = re.compile(r"(?:tcp[46]?:)?(?:port=)?([0-9]{1,5})(:.*)?", re.ASCII)
+_PORT = re.compile(r"(?:(udp):|tcp[46]?:)?(?:port=)?([0-9]{1,5})(:.*)?", re.ASCII)
+
+
+class _Port(Struct, frozen=True, eq=False):
+    """One port of one server, and the path of its table in the file."""
+
+    server: ServerConfig
+    config: PortConfig
+    path: str
 
 
 def mistakes_between(
@@ -26,22 +36,30 @@ def mistakes_between(
     :param is_bad: whether a path of the file has a mistake of its own; what is there is not compared then.
     :param discovers: labels or annotations may describe more servers.
     """
+    ports = [
+        _Port(server, port, _path(server) if port.is_main else f"{_path(server)}.ports[{index}]")
+        for server in servers
+        for index, port in enumerate(server.all_ports, -1)
+    ]
 
-    def having(*keys: str) -> list[ServerConfig]:
-        return [server for server in servers if not any(is_bad(f"{_path(server)}.{key}") for key in keys)]
+    def having(*keys: str) -> list[_Port]:
+        return [port for port in ports if not any(is_bad(f"{port.path}.{key}") for key in keys)]
 
     yield from _shared_backends(having("server"))
     yield from _listening_on_backends(having("listen"), having("server"))
     yield from _shared_hosts(having("listen", "hosts"))
-    yield from _different_proxies(having("listen", "proxy_protocol"))
+    bad_proxies = [server for server in servers if is_bad(f"{_path(server)}.proxy_protocol")]
+    yield from _different_proxies([port for port in having("listen") if port.server not in bad_proxies])
     yield from _other_spellings(having("listen"), metrics)
-    yield from needs.mistakes(having("needs", "on_exit"), servers, discovers=discovers)
+    bad_needs = [server for server in servers for key in ("needs", "on_exit") if is_bad(f"{_path(server)}.{key}")]
+    needing = [server for server in servers if server not in bad_needs]
+    yield from needs.mistakes(needing, servers, discovers=discovers)
 
 
-def port_of(listen: str) -> int | None:
-    """Return the TCP port of a `listen` value; None if it is not on TCP."""
+def port_of(listen: str) -> tuple[str, int] | None:
+    """Return the transport, `tcp` or `udp`, and the port of a `listen` value; None if it is on neither."""
     found = _PORT.fullmatch(listen)
-    return int(found[1]) if found else None
+    return (found[1] or "tcp", int(found[2])) if found else None
 
 
 def backend_address(host: str, port: int) -> tuple[str, int]:
@@ -49,82 +67,97 @@ def backend_address(host: str, port: int) -> tuple[str, int]:
     return "127.0.0.1" if is_loopback_name(host) else host.lower(), port
 
 
-def _shared_backends(servers: Sequence[ServerConfig]) -> Iterator[Mistake]:
-    first: dict[tuple[str, int], ServerConfig] = {}
-    for server in servers:
-        other = first.setdefault(backend_address(server.server_host, server.server_port), server)
-        if other is not server:
-            address = show(f"{server.server_host}:{server.server_port}")
+def _backend_of(port: _Port) -> tuple[str, str, int]:
+    """Return the transport, the address and the port of the real server behind a port, in one spelling."""
+    if port.config.server_path is not None:
+        return "unix", port.config.server_path, 0
+    host = port.config.server_host or port.server.server_host
+    is_udp = port.config.listen and port.config.is_udp  # without a listen value that is right there is none
+    return "udp" if is_udp else "tcp", *backend_address(host, port.config.server_port or 0)
+
+
+def _shared_backends(ports: Sequence[_Port]) -> Iterator[Mistake]:
+    first: dict[tuple[str, str, int], _Port] = {}
+    for port in ports:
+        other = first.setdefault(_backend_of(port), port)
+        if other.server is not port.server:
+            host = port.config.server_host or port.server.server_host
+            address = port.config.server_path or f"{host}:{port.config.server_port}"
             yield Mistake(
-                f"{_path(server)}.server",
-                f"{address} is {_path(other)}'s as well; each server needs a port of its own",
+                f"{port.path}.server",
+                f"{show(address)} is {other.path}'s as well; each server needs a port of its own",
             )
 
 
-def _listening_on_backends(servers: Sequence[ServerConfig], others: Sequence[ServerConfig]) -> Iterator[Mistake]:
-    backends = {server.server_port: server for server in others if is_loopback_name(server.server_host)}
-    for server in servers:
-        for where in server.listen:
-            other = backends.get(port_of(where) or 0)
-            if other is not None and _on_all_interfaces(where):
-                backend = "its own server" if other is server else f"{_path(other)}'s server"
+def _listening_on_backends(ports: Sequence[_Port], others: Sequence[_Port]) -> Iterator[Mistake]:
+    backends: dict[tuple[str, int] | None, _Port] = {}
+    for other in others:
+        transport, host, number = _backend_of(other)
+        if is_loopback_name(host) and transport != "unix":
+            backends.setdefault((transport, number), other)
+    for port in ports:
+        for where in port.config.listen:
+            found = backends.get(port_of(where))
+            if found is not None and _on_all_interfaces(where):
+                backend = "its own server" if found.server is port.server else f"{found.path}'s server"
                 yield Mistake(
-                    f"{_path(server)}.listen", f"{show(where)} is the port of {backend}, which needs one of its own"
+                    f"{port.path}.listen", f"{show(where)} is the port of {backend}, which needs one of its own"
                 )
 
 
-def _by_listen(servers: Sequence[ServerConfig]) -> Mapping[str, list[ServerConfig]]:
-    sharing: defaultdict[str, list[ServerConfig]] = defaultdict(list)
-    for server in servers:
-        for where in dict.fromkeys(server.listen):
-            sharing[where].append(server)
+def _by_listen(ports: Sequence[_Port]) -> Mapping[str, list[_Port]]:
+    sharing: defaultdict[str, list[_Port]] = defaultdict(list)
+    for port in ports:
+        for where in dict.fromkeys(port.config.listen):
+            sharing[where].append(port)
     return sharing
 
 
-def _shared_hosts(servers: Sequence[ServerConfig]) -> Iterator[Mistake]:
+def _shared_hosts(ports: Sequence[_Port]) -> Iterator[Mistake]:
     reported = set()
-    for where, group in _by_listen(servers).items():
-        by_host: dict[str | None, ServerConfig] = {}
-        for server in group:
-            for host in server.hosts or (None,):
-                other = by_host.setdefault(host, server)
-                if other is server or (other.name, server.name, host) in reported:
+    for where, group in _by_listen(ports).items():
+        by_host: dict[str | None, _Port] = {}
+        for port in group:
+            for host in port.config.hosts or (None,):
+                other = by_host.setdefault(host, port)
+                if other is port or (other.path, port.path, host) in reported:
                     continue
-                reported.add((other.name, server.name, host))
+                reported.add((other.path, port.path, host))
                 text = (
-                    f"is missing, and {_path(other)} has none either; of the servers that listen on {show(where)} only "
+                    f"is missing, and {other.path} has none either; of the servers that listen on {show(where)} only "
                     "one can have no hosts"
                     if host is None
-                    else f"{show(host)} is a host of {_path(other)} on {show(where)} as well"
+                    else f"{show(host)} is a host of {other.path} on {show(where)} as well"
                 )
-                yield Mistake(f"{_path(server)}.hosts", text)
+                yield Mistake(f"{port.path}.hosts", text)
 
 
-def _different_proxies(servers: Sequence[ServerConfig]) -> Iterator[Mistake]:
+def _different_proxies(ports: Sequence[_Port]) -> Iterator[Mistake]:
     reported = set()
-    for where, (first, *others) in _by_listen(servers).items():
-        for server in others:
-            differs = set(server.proxy_protocol.accept_from) != set(first.proxy_protocol.accept_from)
-            if differs and (first.name, server.name) not in reported:
-                reported.add((first.name, server.name))
+    for where, (first, *others) in _by_listen(ports).items():
+        for port in others:
+            accepted = {frozenset(each.server.proxy_protocol.accept_from) for each in (first, port)}
+            names = (first.server.name, port.server.name)
+            if len(accepted) > 1 and names not in reported:
+                reported.add(names)
                 yield Mistake(
-                    f"{_path(server)}.proxy_protocol.accept_from",
-                    f"differs from {_path(first)}'s, which listens on {show(where)} too; servers that share a port "
-                    "must have the same",
+                    f"{_path(port.server)}.proxy_protocol.accept_from",
+                    f"differs from {_path(first.server)}'s, which listens on {show(where)} too; servers that share a "
+                    "port must have the same",
                 )
 
 
-def _other_spellings(servers: Sequence[ServerConfig], metrics: str | None) -> Iterator[Mistake]:
+def _other_spellings(ports: Sequence[_Port], metrics: str | None) -> Iterator[Mistake]:
     """Yield the ports that are written in two ways: they could not be opened twice."""
-    first: dict[int, tuple[str, str]] = {}
-    listens = [(f"{_path(server)}.listen", where) for server in servers for where in server.listen]
+    first: dict[tuple[str, int], tuple[str, str]] = {}
+    listens = [(f"{port.path}.listen", where) for port in ports for where in port.config.listen]
     if metrics is not None:
         listens.append(("metrics.listen", metrics))
     for path, where in listens:
-        port = port_of(where)
-        if port is None or not _on_all_interfaces(where):
+        number = port_of(where)
+        if number is None or not _on_all_interfaces(where):
             continue
-        other_path, other = first.setdefault(port, (path, where))
+        other_path, other = first.setdefault(number, (path, where))
         if path == "metrics.listen" and other_path != path:
             yield Mistake(path, f"{show(where)} is {other_path}'s port; metrics need one of their own")
         elif other != where:
