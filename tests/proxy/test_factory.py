@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from zeroscale.config.durations import seconds_of
 from zeroscale.config.keys import keys_of
-from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ServerConfig
+from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, PortConfig, ServerConfig
 from zeroscale.errors import ConfigError, PluginError
 from zeroscale.process.environment import ChildEnvironment
+from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy.factory import (
     admission,
     child_environment,
@@ -21,9 +23,10 @@ from zeroscale.proxy.factory import (
     messages,
     operator_directory,
     plugin_factory,
+    server_settings,
     trusted_networks,
 )
-from zeroscale.status import PlayerSign
+from zeroscale.status import PlayerSign, ServerSnapshot, Status
 
 
 def configs(directory: Path, **values: Any) -> tuple[ServerConfig, Config]:
@@ -50,9 +53,18 @@ def test_idle_actions(tmp_path: Path, action: str, pauses: bool, stops_after: fl
     assert (made.pause_when_idle, made.pause_stop_after) == (pauses, stops_after)
 
 
+PLAYED: Mapping[str, Any] = {"listen": ("udp:19132",), "protocol": "bedrock"}
+BEDROCK: Mapping[str, Any] = {"plugin": "stub_server:Server", **PLAYED}
+
+
 def test_only_minecraft_servers_are_asked_for_players(tmp_path: Path) -> None:
-    for plugin, asks in (("stub_server:Server", False), ("stub_server:Minecraft", True)):
-        server, config = configs(tmp_path, plugin=plugin)
+    others: list[tuple[Mapping[str, Any], bool]] = [
+        ({"plugin": "stub_server:Server"}, False),
+        ({"plugin": "stub_server:Minecraft"}, True),
+        (BEDROCK, True),
+    ]
+    for values, asks in others:
+        server, config = configs(tmp_path, **values)
         made = lifecycle_policy(server, plugin_factory(server, config)())
         assert made.ask_players == asks
 
@@ -77,7 +89,8 @@ def test_from_when_on_a_connection_counts_as_a_players(
 @pytest.mark.parametrize("on_command_line", [True, False])
 def test_the_default_times_depend_on_the_place_and_the_protocol(tmp_path: Path, on_command_line: bool) -> None:
     def idle(plugin: str, **values: Any) -> tuple[float, float, float]:
-        server, config = configs(tmp_path, plugin=f"stub_server:{plugin}", on_command_line=on_command_line, **values)
+        values = {"plugin": f"stub_server:{plugin}", "on_command_line": on_command_line, **values}
+        server, config = configs(tmp_path, **values)
         made = lifecycle_policy(server, plugin_factory(server, config)()).idle
         return made.idle_shutdown, made.minimum_online, made.minimum_unvisited
 
@@ -85,6 +98,7 @@ def test_the_default_times_depend_on_the_place_and_the_protocol(tmp_path: Path, 
     assert idle("Server", idle_shutdown=5.0, minimum_online_time=7.0) == (5.0, 7.0, 0.0)
     idle_shutdown, minimum_online = (15.0, 0.0) if on_command_line else (900.0, 60.0)
     assert idle("Minecraft") == (idle_shutdown, minimum_online, 60.0)
+    assert idle("Server", **PLAYED) == idle("Minecraft"), "its players have to join again, too"
     assert idle("Minecraft", idle_shutdown=0.0) == (0.0, minimum_online, 0.0)
     assert idle("Minecraft", minimum_online_time=0.0) == (idle_shutdown, 0.0, 60.0)
 
@@ -102,6 +116,18 @@ def test_the_default_times_are_those_of_the_reference(tmp_path: Path, key: str, 
         server, config = configs(tmp_path, plugin=f"stub_server:{plugin}", on_command_line=on_command_line)
         made = lifecycle_policy(server, plugin_factory(server, config)()).idle
         assert getattr(made, field) == seconds_of(documented)
+
+
+def test_bedrock_players_read_the_texts_for_players(tmp_path: Path) -> None:
+    web = PortConfig(listen=("8123",), server_port=8100)
+    further = PortConfig(listen=("udp:19133",), server_port=19134, protocol="bedrock")
+    for values in (BEDROCK, {"plugin": "stub_server:Minecraft"}):
+        server, config = configs(tmp_path, **values, ports=(web, further))
+        main, other, bedrock = server_settings(server, config, plugin_factory(server, config)(), None).ports
+        view = ServerSnapshot("one", Status.stopped, 0.0)
+        assert "join again" in plain(main.messages.kick(view, 0.0, ""))
+        assert "join again" in plain(bedrock.messages.kick(view, 0.0, ""))
+        assert "join again" not in plain(other.messages.kick(view, 0.0, ""))
 
 
 def test_the_default_hold_limit_is_the_start_timeout(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from harness import FakeReactor, proxy_config, stub_config
 from processes import Program, python
 
 from zeroscale.errors import ConfigError
+from zeroscale.probes.bedrock import BedrockProbe
 from zeroscale.probes.minecraft import MinecraftProbe
-from zeroscale.probes.readiness import Readiness
+from zeroscale.probes.readiness import LineReadiness, Readiness
 from zeroscale.probes.tcp import TcpProbe
 from zeroscale.proxy.plugin_setup import PluginSetup
 
@@ -37,6 +38,16 @@ def test_a_tcp_server_has_no_world_and_no_player_lists(tmp_path: Path) -> None:
     assert (made.speaks_minecraft, made.world_directory, made.player_lists) == (False, None, None)
     assert isinstance(made.probe, TcpProbe)
     assert made.start_obstacle() is None
+
+
+def test_a_bedrock_server_is_asked_by_a_ping(tmp_path: Path) -> None:
+    made = plugin_setup(tmp_path, listen=("udp:19132",), protocol="bedrock")
+    assert isinstance(made.probe, BedrockProbe)
+    assert isinstance(made.make_readiness(), Readiness)
+    assert isinstance(
+        plugin_setup(tmp_path, listen=("udp:19132",), protocol="bedrock", ready="line:Server started").make_readiness(),
+        LineReadiness,
+    )
 
 
 def test_a_minecraft_server_has_its_world_in_the_working_directory(tmp_path: Path) -> None:

@@ -231,6 +231,7 @@ class PortConfig(msgspec.Struct, frozen=True, kw_only=True):
     wake_on: Annotated[str | None, key("as `wake_on` of the server, for this port", kind="wake_on")] = None
     hold: Annotated[bool, key("as `hold` of the server (UDP), for this port")] = False
     session_timeout: Annotated[Timeout, key("as `session_timeout` of the server (UDP), for this port")] = 60.0
+    cookie: Annotated[bool, key("as `cookie` of the server (Bedrock), for this port")] = True
     send_proxy_protocol: Annotated[
         ProxyHeaderVersion | None,
         key("send this port of the real server PROXY headers of this version", default="none"),
@@ -667,6 +668,14 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     session_timeout: Annotated[
         Timeout, key("how long a client may send nothing until its datagrams begin a new session", group=UDP)
     ] = 60.0
+    cookie: Annotated[
+        bool,
+        key(
+            "Bedrock: prove a client's address by RakNet's cookie; no: by a later message, for clients of jsp-raknet, "
+            "which cannot return it",
+            group=UDP,
+        ),
+    ] = True
     health_check: Annotated[
         tuple[Network, ...],
         key(
@@ -704,6 +713,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             wake_on=self.wake_on,
             hold=self.hold,
             session_timeout=self.session_timeout,
+            cookie=self.cookie,
             send_proxy_protocol=self.proxy_protocol.send,
         )
         return (main, *self.ports)

@@ -43,6 +43,10 @@ BUSY_COMMAND_EVERY = 60.0
 """Seconds from one run of a `busy_command` to the next one, at most."""
 
 
+PLAYERS_GAMES = frozenset({"minecraft", "bedrock"})
+"""Protocols by which a player reads a kick, and joins again after it."""
+
+
 class PortSettings(Struct, frozen=True):
     """The settings of one port that can change while its server runs.
 
@@ -75,10 +79,11 @@ def server_settings(
     :raises ConfigError: a pattern, a text or an admission rule is invalid.
     """
     policy = join_policy(server)
+    protocol = port_protocol(server.all_ports[0], plugin)
     options = MinecraftOptions(server.legacy_hold, server.transfer_as_login)
     own = PortSettings(
         join_policy=policy,
-        messages=messages(server) if plugin.speaks_minecraft else tcp_factory.messages(server),
+        messages=messages(server) if protocol in PLAYERS_GAMES else tcp_factory.messages(server),
         admission=admission(server, config, lists),
         minecraft_options=options,
     )
@@ -96,7 +101,7 @@ def _port_settings(
     nameless = replace(server, admission=replace(rules, wake="nobody" if rules.wake == "nobody" else "anyone"))
     return PortSettings(
         join_policy=replace(main.join_policy, wakes=port.wakes),
-        messages=main.messages if same else tcp_factory.messages(server),
+        messages=messages(server) if protocol in PLAYERS_GAMES else tcp_factory.messages(server),
         admission=main.admission if same else admission(nameless, config, None),
         minecraft_options=main.minecraft_options,
         sign=player_sign(port, protocol),
@@ -126,7 +131,7 @@ def port_protocol(port: PortConfig, plugin: ClientProtocol) -> str:
 
 def player_sign(port: PortConfig, protocol: str) -> PlayerSign:
     """Return from when on a client of a port counts as a player."""
-    if protocol in ("minecraft", "bedrock"):
+    if protocol in PLAYERS_GAMES:
         return PlayerSign.server_bytes
     server_may_speak_first = port.is_udp or tcp_factory.wake_trigger(port.wake_on, protocol).kind == "connect"
     return PlayerSign.connection if server_may_speak_first else PlayerSign.client_bytes
@@ -177,7 +182,6 @@ def operator_directory(server: ServerConfig, config: Config, plugin: PluginAdapt
 
 def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePolicy:
     """Make the policy of the server's lifecycle."""
-    minecraft = plugin.speaks_minecraft
     return LifecyclePolicy(
         idle=_idle_policy(server, plugin),
         pause_when_idle=server.idle_action != "stop",
@@ -186,14 +190,14 @@ def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePo
         stop_timeout=server.stop_timeout,
         kill_timeout=server.kill_timeout,
         max_crashes=server.max_crashes,
-        ask_players=minecraft,
+        ask_players=port_protocol(server.all_ports[0], plugin) in PLAYERS_GAMES,
         ready_line=tcp_factory.ready_line(server) or plugin.ready_line,
     )
 
 
 def _idle_policy(server: ServerConfig, plugin: PluginAdapter) -> IdlePolicy:
-    minecraft = plugin.speaks_minecraft
     main = server.all_ports[0]
+    minecraft = port_protocol(main, plugin) in PLAYERS_GAMES
     default = MINECRAFT_IN_FILE if minecraft and not server.on_command_line else OTHERS
     idle_shutdown, minimum_online = server.idle_shutdown, server.minimum_online_time
     return IdlePolicy(

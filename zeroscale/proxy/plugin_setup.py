@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zeroscale.config.model import Config, ServerConfig, is_loopback_name
 from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
+from zeroscale.probes.base import BaseProbe
 from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import LineReadiness, Readiness
 from zeroscale.process import listeners
@@ -22,9 +22,6 @@ from zeroscale.reactor import Reactor
 from zeroscale.server_log import ServerLog
 from zeroscale.state.flag_files import FlagFiles
 from zeroscale.system.files import server_directory
-
-if TYPE_CHECKING:
-    from zeroscale.probes.tcp import TcpProbe
 
 
 class PluginSetup:
@@ -86,7 +83,11 @@ class PluginSetup:
         host, port = self.address
         return listeners.describe(port, host) if is_loopback_name(host) else None
 
-    def _make_probe(self) -> MinecraftProbe | TcpProbe:
+    def _make_probe(self) -> BaseProbe:
+        if self.config.protocol == "bedrock":
+            from zeroscale.proxy import bedrock_factory
+
+            return bedrock_factory.probe(self._reactor, *self.address, self.config.proxy_protocol.send)
         if not self.speaks_minecraft:
             return tcp_factory.probe(self.config, self._reactor, child_environment(self.config))
         return MinecraftProbe(

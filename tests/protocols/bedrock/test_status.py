@@ -12,6 +12,8 @@ from zeroscale.protocols.bedrock.status import (
     BedrockStatus,
     PongQuery,
     asleep,
+    empty,
+    on_port,
     parse,
     ping,
     read_pong,
@@ -107,3 +109,19 @@ def test_a_query_takes_its_own_pong_only() -> None:
 
 def test_a_pong_answers_another_ping() -> None:
     assert read_pong(repeated(NUKKIT_PONG, ping(b"87654321")), b"87654321") == NUKKIT
+
+
+def pong(status: bytes) -> bytes:
+    return NUKKIT_PONG[: -len(NUKKIT) - 2] + len(status).to_bytes(2) + status
+
+
+def test_the_servers_own_port_becomes_that_of_the_clients() -> None:
+    assert on_port(pong(NATIVE), 29311, 19132) == pong(NATIVE.replace(b"29311", b"19132"))
+    for other in (NATIVE, NUKKIT, b"", b"MCPE;a;b\xff;2193"):
+        assert on_port(pong(other), 1, 19132) == pong(other)
+    with pytest.raises(ProtocolError):
+        on_port(b"\x1c", 1, 2)
+
+
+def test_a_string_without_players() -> None:
+    assert empty(parse(NATIVE.replace(b";0;7;", b";3;7;"))) == NATIVE

@@ -60,6 +60,10 @@ class BedrockStatus(Struct, frozen=True):
 
     fields: tuple[str, ...]
 
+    def field(self, number: int) -> str:
+        """Return a field; "" where the server has left it out."""
+        return self.fields[number] if number < len(self.fields) else ""
+
     @property
     def players(self) -> int:
         """How many are on."""
@@ -136,6 +140,28 @@ class PongQuery:
 def repeated(pong: bytes, ping: bytes) -> bytes:
     """Return a server's pong as the answer to another ping."""
     return pong[:1] + ping[1:9] + pong[9:]
+
+
+def on_port(pong: bytes, port: int, shown: int) -> bytes:
+    """Return a server's pong with the port that clients use, wherever it names its own.
+
+    A server may be configured to name another one, which then stays.
+
+    :raises ProtocolError: it is no pong.
+    """
+    fields = _SEPARATOR.split(read_pong(pong).decode("utf-8", "surrogateescape"))
+    for number in (PORT_IPV4, PORT_IPV6):
+        if number < len(fields) and fields[number] == str(port):
+            fields[number] = str(shown)
+    status = ";".join(fields).encode("utf-8", "surrogateescape")
+    return pong[: 1 + _PONG.size - 2] + len(status).to_bytes(2) + status
+
+
+def empty(status: BedrockStatus) -> bytes:
+    """Return the string without players, of whom the next one is to be the same."""
+    fields = list(status.fields)
+    fields[PLAYERS] = "0"
+    return ";".join(fields).encode("utf-8", "replace")
 
 
 def asleep(last: BedrockStatus | None, first_line: str, second_line: str, guid: int, port: int | None) -> bytes:
