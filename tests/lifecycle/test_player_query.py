@@ -168,3 +168,19 @@ def test_the_status_is_cached_every_three_minutes() -> None:
     harness.clock.pump([60.0] * 4)
     assert harness.clock.seconds() >= 2 * CACHE_EVERY
     assert harness.status_cache.stored[1:] == [{"description": "busy"}] * 2
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (("Ada",), "3 (Ada)"),
+        (("Ada", "a\nb", "x" * 50), f"3 (Ada, 'a\\nb', {'x' * 32})"),
+        (tuple("ABCDEFG"), "3 (A, B, C, D, E, ...)"),
+    ],
+)
+def test_players_are_named_where_the_server_names_them(names: tuple[str, ...], shown: str) -> None:
+    harness = LifecycleHarness().running()
+    harness.probe.answer = ProbeResult(None, 3, names)
+    reasons: list[str | None] = []
+    harness.lifecycle.unrelayed_players().addCallback(reasons.append)
+    assert reasons == [f"players that zeroscale does not relay: {shown}"]

@@ -7,18 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datagram_server import FULL_STATISTICS, INFO, RULES
-from harness import FakeReactor, proxy_config, stub_config
+from datagram_server import FULL_STATISTICS, INFO, RULES, serving, source
+from datagram_server import quake as quake_server
+from harness import FakeReactor, proxy_config, running_reactor, stub_config, until
 from protocols.udp_captures import SERVERS
+from pytest_twisted import ensureDeferred
 
 from zeroscale.config.model import PortConfig
 from zeroscale.errors import ProtocolError
+from zeroscale.probes.pace import REQUEST
+from zeroscale.probes.queried_server import QueriedServer
 from zeroscale.protocols import gamespy_query, quake_query, source_query
 from zeroscale.protocols.datagrams import DatagramConversation, DatagramQuery, NextRequest, Reply
 from zeroscale.protocols.source_query import Question, SourceQuery
 from zeroscale.proxy import query_factory
+from zeroscale.proxy.factory import server_settings
 from zeroscale.proxy.managed_server import ManagedServer
+from zeroscale.proxy.plugin_setup import PluginSetup
 from zeroscale.proxy.query_factory import StoredAnswers
+from zeroscale.status import ProbeResult
 from zeroscale.system.background_file import FileWriter
 
 KEY = bytes(range(16))
@@ -187,3 +194,66 @@ def test_each_port_has_answers_of_its_own(tmp_path: Path) -> None:
     other = PortConfig(listen=("udp:27020",), server_port=27019, protocol="source-query")
     assert StoredAnswers(world.port.config, world.server.answers).load("info") == INFO
     assert StoredAnswers(other, world.server.answers).load("info") == b""
+
+
+QUERY = PortConfig(listen=("udp:27016",), server_port=27015, protocol="source-query")
+
+
+def setup(directory: Path, **values: Any) -> PluginSetup:
+    config = stub_config("game", "udp:27014", 27013, directory, **values)
+    return PluginSetup(config, proxy_config(directory, config), FakeReactor())
+
+
+def test_a_main_port_that_is_queried_is_ready_once_it_answers(tmp_path: Path) -> None:
+    made = setup(tmp_path, protocol="source-query")
+    assert isinstance(made.probe, QueriedServer)
+    assert made.probe.check_pace == REQUEST
+
+
+def test_a_server_without_a_queried_port_has_a_plain_probe(tmp_path: Path) -> None:
+    other = PortConfig(listen=("8123",), server_port=8100, protocol="http")
+    assert setup(tmp_path, ports=(other,)).queried is None
+
+
+@pytest.mark.parametrize(
+    ("values", "asked"),
+    [
+        ({"protocol": "source-query"}, True),
+        ({"ports": (QUERY,)}, True),
+        ({"plugin": "stub_server:Minecraft"}, True),
+        ({}, False),
+    ],
+)
+def test_a_server_that_says_who_is_on_is_asked_before_it_is_stopped(
+    tmp_path: Path, values: dict[str, Any], asked: bool
+) -> None:
+    made = setup(tmp_path, **values)
+    settings = server_settings(made.config, proxy_config(tmp_path, made.config), made.plugin, made.player_lists)
+    assert settings.policy.ask_players == asked
+
+
+@pytest.mark.parametrize("ready", ["connect", "line:ready"])
+@ensureDeferred
+async def test_real_answers_are_stored_for_each_port(tmp_path: Path, ready: str) -> None:
+    """Who is on is asked of the main port, where that is queried, whatever shows that the server is ready."""
+    with serving(source()) as main, serving(quake_server) as further:
+        config = stub_config(
+            "game",
+            "udp:27014",
+            main.port,
+            tmp_path,
+            ready=ready,
+            protocol="source-query",
+            ports=(PortConfig(listen=("udp:27016",), server_port=further.port, protocol="quake-query"),),
+        )
+        server = ManagedServer(config, proxy_config(tmp_path, config), running_reactor(), FileWriter())
+        made = PluginSetup(config, server.proxy_config, server.reactor)
+        server.dependencies(made)
+        assert made.queried is not None
+        result = await made.queried.ask()
+        assert result == ProbeResult(players=2, player_names=("Ada", "Bob\ufffd"))
+        stored = [StoredAnswers(port.config, server.answers) for port in server.ports]
+        await until(lambda: stored[1].load("status"))
+    assert stored[0].load("info").startswith(b"I\x11Meadows")
+    assert stored[0].load("rules") == RULES
+    assert b"Red ^7Arena" in stored[1].load("info")

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.errors import BackendError, ZeroscaleError
+from zeroscale.event_text import quoted_name
 from zeroscale.lifecycle.console_list import ConsoleList
 from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies
 from zeroscale.status import ProbeResult
 
 CACHE_EVERY = 180.0
 """Seconds after which the status of a running server is stored in the status cache again."""
+
+MOST_NAMES = 5
+"""Players whom the log names."""
+
+LONGEST_NAME = 32
+"""Characters of such a name."""
 
 
 class PlayerQuery:
@@ -34,13 +43,14 @@ class PlayerQuery:
 
         :param ask_server: also ask the server itself, if its plugin reports no players.
         """
+        names: Sequence[str] = ()
         try:
             players = await plugin.players()
             if not players and ask_server:
-                players = await self._count(plugin, dependencies)
+                players, names = await self._count(plugin, dependencies)
         except (ZeroscaleError, TimeoutError) as error:
             return f"it does not say who is on ({error})"
-        return f"players that zeroscale does not relay: {players}" if players else None
+        return f"players that zeroscale does not relay: {players}{_shown(names)}" if players else None
 
     def cache_status(self, answer: ProbeResult, dependencies: LifecycleDependencies) -> None:
         """Store the status of an answer that has one."""
@@ -52,10 +62,12 @@ class PlayerQuery:
         """Look for an answer of the server's console in a line of its output."""
         self._console_list.output_received(line)
 
-    async def _count(self, plugin: AdaptedPlugin, dependencies: LifecycleDependencies) -> int | None:
+    async def _count(
+        self, plugin: AdaptedPlugin, dependencies: LifecycleDependencies
+    ) -> tuple[int | None, Sequence[str]]:
         """Return the number of players by the status, else by the plugin, else by the console.
 
-        :returns: None: it is not known, and need not be.
+        :returns: None: it is not known, and need not be; and the names of some of them.
         """
         problem: BackendError | TimeoutError = BackendError("its status does not say how many are on")
         may_be_unknown = False
@@ -67,11 +79,18 @@ class PlayerQuery:
             if self._clock.seconds() - self._cached_at >= CACHE_EVERY:
                 self.cache_status(answer, dependencies)
             if answer.players is not None:
-                return answer.players
+                return answer.players, answer.player_names
             may_be_unknown = answer.status_disabled
         reported = await plugin.players()  # again: a player may have joined while the status was waited for
         if reported is None and dependencies.player_list is not None:
             reported = await self._console_list.count(plugin, dependencies.player_list)
         if reported is None and not may_be_unknown:
             raise problem
-        return reported
+        return reported, ()
+
+
+def _shown(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    shown = [quoted_name(name[:LONGEST_NAME]) for name in names[:MOST_NAMES]]
+    return f" ({', '.join(shown)}{', ...' if len(names) > MOST_NAMES else ''})"

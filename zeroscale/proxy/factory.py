@@ -129,6 +129,20 @@ def port_protocol(port: PortConfig, plugin: ClientProtocol) -> str:
     return port.protocol or "none"
 
 
+def knows_players(server: ServerConfig, plugin: PluginAdapter) -> bool:
+    """Return whether the protocol of a server's main port tells who is on."""
+    return port_protocol(server.all_ports[0], plugin) in PLAYERS_GAMES
+
+
+QUERIED = frozenset({"source-query", "quake-query", "minecraft-query"})
+"""Protocols by which a server says who is on, whatever its players speak."""
+
+
+def is_queried(server: ServerConfig) -> bool:
+    """Return whether a server has a port of a protocol of server browsers."""
+    return any(port.protocol in QUERIED for port in server.all_ports)
+
+
 def player_sign(port: PortConfig, protocol: str) -> PlayerSign:
     """Return from when on a client of a port counts as a player."""
     if protocol in PLAYERS_GAMES:
@@ -190,7 +204,7 @@ def lifecycle_policy(server: ServerConfig, plugin: PluginAdapter) -> LifecyclePo
         stop_timeout=server.stop_timeout,
         kill_timeout=server.kill_timeout,
         max_crashes=server.max_crashes,
-        ask_players=port_protocol(server.all_ports[0], plugin) in PLAYERS_GAMES,
+        ask_players=knows_players(server, plugin) or is_queried(server),
         ready_line=tcp_factory.ready_line(server) or plugin.ready_line,
     )
 

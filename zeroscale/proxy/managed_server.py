@@ -41,6 +41,7 @@ from zeroscale.system.background_file import FileWriter
 from zeroscale.system.files import server_directory
 
 if TYPE_CHECKING:
+    from zeroscale.proxy.answer_capture import AnswerCapture
     from zeroscale.proxy.server_schedule import ServerSchedule
     from zeroscale.state.answer_cache import AnswerCache
 
@@ -89,6 +90,7 @@ class ManagedServer:
         self._busy_check = BusyCheck(reactor.seconds)
         self._status_cache = StatusCache(directory, writer, self._fallback_status, self._view_changed)
         self._schedule: ServerSchedule | None = None
+        self._capture: AnswerCapture | None = None
         settings = server_settings(config, proxy_config, setup.plugin, setup.player_lists)
         self.lifecycle = ServerLifecycle(config.name, settings.policy, self.dependencies(setup))
         self.lifecycle.add_event_observer(self._start_history.record_event, clients=False)
@@ -113,6 +115,7 @@ class ManagedServer:
             config, self.lifecycle, reactor, time.time, self._overrides, self._stop_warning, self._view_changed
         )
         self._configure_schedule()
+        self._configure_capture()
 
     @property
     def name(self) -> str:
@@ -262,6 +265,7 @@ class ManagedServer:
     def dependencies(self, setup: PluginSetup) -> LifecycleDependencies:
         """Return what the lifecycle needs to run the server of `setup`."""
         setup.player_protocol = lambda: self._start_history.player_protocol
+        setup.answers = lambda: self.answers
         return LifecycleDependencies(
             clock=self._reactor,
             wall_clock=time.time,
@@ -301,6 +305,7 @@ class ManagedServer:
     def use_setup(self, setup: PluginSetup) -> None:
         """Use another plugin from now on; the server is down."""
         self._setup = setup
+        self._configure_capture()
         self._view_changed()
         self._start_history.set_world_directory(setup.world_directory)
         self._use_address(setup.address)
@@ -439,6 +444,17 @@ class ManagedServer:
                 self.stop_planner,
                 self._operators_keep_awake_reason,
             )
+
+    def _configure_capture(self) -> None:
+        if self._capture is None and self._setup.queried is not None:
+            from zeroscale.proxy.answer_capture import AnswerCapture
+
+            self._capture = AnswerCapture(self._reactor, self._ask_for_answers)
+            self.lifecycle.add_observer(self._capture.status_changed)
+
+    def _ask_for_answers(self) -> None:
+        if self._setup.queried is not None:
+            self._setup.queried.refresh()
 
     def _keep_awake_reason(self) -> str | None:
         return self._operators_keep_awake_reason() or self._schedule_reason()

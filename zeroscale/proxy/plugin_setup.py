@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zeroscale.config.model import Config, ServerConfig, is_loopback_name
 from zeroscale.minecraft.player_lists import PlayerLists
@@ -17,11 +18,15 @@ from zeroscale.probes.minecraft import MinecraftProbe
 from zeroscale.probes.readiness import LineReadiness, Readiness
 from zeroscale.process import listeners
 from zeroscale.proxy import tcp_factory
-from zeroscale.proxy.factory import child_environment, operator_directory, plugin_factory
+from zeroscale.proxy.factory import child_environment, is_queried, knows_players, operator_directory, plugin_factory
 from zeroscale.reactor import Reactor
 from zeroscale.server_log import ServerLog
 from zeroscale.state.flag_files import FlagFiles
 from zeroscale.system.files import server_directory
+
+if TYPE_CHECKING:
+    from zeroscale.probes.queried_server import QueriedServer
+    from zeroscale.state.answer_cache import AnswerCache
 
 
 class PluginSetup:
@@ -36,7 +41,11 @@ class PluginSetup:
     :ivar player_lists: the server's own player lists; None: it does not speak Minecraft.
     :ivar flag_files: files by which the operator keeps the server awake or locks it.
     :ivar player_protocol: returns the protocol number of the server's last Minecraft player; None: it is not known.
+    :ivar queried: the same as `probe`, of a server with ports that are queried; None: it has none.
     """
+
+    answers: Callable[[], AnswerCache]
+    """Returns what keeps the server's last answers to queries; set before the server is asked."""
 
     def __init__(self, config: ServerConfig, proxy_config: Config, reactor: Reactor) -> None:
         self.config = config
@@ -53,7 +62,8 @@ class PluginSetup:
         self.player_lists = PlayerLists(self.files, reactor.seconds) if self.speaks_minecraft else None
         self.flag_files = FlagFiles(directory)
         self.player_protocol: Callable[[], int | None] = lambda: None
-        self.probe = self._make_probe()
+        self.queried = self._make_queried()
+        self.probe = self._make_probe() if self.queried is None else self.queried
         self._log = ServerLog(logging.getLogger("zeroscale.server"), config.name)
 
     @property
@@ -82,6 +92,22 @@ class PluginSetup:
         """Return who listens on the server's port, for a message; None: not known, or not on this machine."""
         host, port = self.address
         return listeners.describe(port, host) if is_loopback_name(host) else None
+
+    def _kept_answers(self) -> AnswerCache:
+        return self.answers()
+
+    def _make_queried(self) -> QueriedServer | None:
+        if not is_queried(self.config):
+            return None
+        from zeroscale.proxy import query_factory
+
+        return query_factory.probe(
+            self.config,
+            self._make_probe,
+            self._reactor,
+            self._kept_answers,
+            main_knows_players=knows_players(self.config, self.plugin),
+        )
 
     def _make_probe(self) -> BaseProbe:
         if self.config.protocol == "bedrock":

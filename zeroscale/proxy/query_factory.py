@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from zeroscale.config.model import PortConfig
+from zeroscale.config.model import PortConfig, ServerConfig
 from zeroscale.errors import ProtocolError
 from zeroscale.frontend.interfaces import Backend
+from zeroscale.probes.minecraft_query import MinecraftQueryProbe
+from zeroscale.probes.quake_query import QuakeProbe
+from zeroscale.probes.queried_server import MovableProbe, QueriedPort, QueriedServer
+from zeroscale.probes.query import QueryProbe
+from zeroscale.probes.source_query import SourceProbe
 from zeroscale.protocols import gamespy_query, quake_query, source_query
 from zeroscale.protocols.conversation import StatusReply
 from zeroscale.protocols.datagrams import Answer, DatagramConversation
 from zeroscale.protocols.minecraft.text_component import plain
+from zeroscale.protocols.proxy_protocol import local_header
 from zeroscale.protocols.query_conversation import AnswerQuery, QueryConversation
+from zeroscale.reactor import Reactor
 
 if TYPE_CHECKING:
     from zeroscale.proxy.server_port import ServerPort
@@ -25,6 +32,9 @@ if TYPE_CHECKING:
 
 BETWEEN = " - "
 """Between the server's own name and our text. Both are in one line, of which lists show the beginning."""
+
+CONNECT = "connect"
+"""The value of `ready` by which the server is asked for itself; others are checks of the operator's own."""
 
 LEAST_NAME = 12
 """Characters of the server's own name that remain, whatever the length of our text."""
@@ -105,6 +115,57 @@ def conversation(
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+PROBES: Mapping[str, type[QueryProbe]] = {
+    "source-query": SourceProbe,
+    "quake-query": QuakeProbe,
+    "minecraft-query": MinecraftQueryProbe,
+}
+"""By the protocol of a port."""
+
+
+def probe(
+    config: ServerConfig,
+    main: Callable[[], MovableProbe],
+    reactor: Reactor,
+    answers: Callable[[], AnswerCache],
+    *,
+    main_knows_players: bool,
+) -> QueriedServer:
+    """Make the probe of a server with ports that are queried.
+
+    :param main: makes the probe of the main port, as if that were not queried.
+    :param answers: returns what keeps the answers.
+    :param main_knows_players: that probe says who is on.
+    """
+    main_port, *others = config.all_ports
+    host = config.server_host
+    ports = [
+        QueriedPort(made, port.server_host, port.server_port)
+        for port in others
+        if port.server_port is not None and (made := _port_probe(port, host, reactor, answers)) is not None
+    ]
+    asked = None if main_knows_players else _port_probe(main_port, host, reactor, answers)
+    if asked is None:
+        return QueriedServer(main(), ports, main_knows_players=main_knows_players)
+    if config.ready == CONNECT:
+        return QueriedServer(asked, ports, main_knows_players=True)
+    return QueriedServer(main(), [QueriedPort(asked), *ports], main_knows_players=False)
+
+
+def _port_probe(port: PortConfig, host: str, reactor: Reactor, answers: Callable[[], AnswerCache]) -> QueryProbe | None:
+    """Make the probe of a port; None: it is not queried."""
+    kind = PROBES.get(port.protocol or "")
+    if kind is None:
+        return None
+
+    def store(name: str, answer: bytes) -> None:
+        StoredAnswers(port, answers()).store(name, answer)
+
+    version = port.send_proxy_protocol
+    header = b"" if version is None else local_header(version)
+    return kind(reactor, port.server_host or host, port.server_port or 0, header=header, store=store)
 
 
 class _LastName(Struct):

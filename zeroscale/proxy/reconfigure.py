@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from zeroscale.config.keys import all_keys
-from zeroscale.config.model import Config, ServerConfig
-from zeroscale.proxy.factory import ServerSettings, server_settings
+from zeroscale.config.model import Config, PortConfig, ServerConfig
+from zeroscale.proxy.factory import QUERIED, ServerSettings, server_settings
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.plugin_setup import PluginSetup
 
@@ -28,6 +29,7 @@ RESTART_FIELDS = (
     "server_port",
     "proxy_protocol",
     "ready",
+    "protocol",
 )
 """Fields of a server's configuration that cannot be changed while the server runs."""
 
@@ -62,6 +64,8 @@ def prepare_change(server: ManagedServer, config: ServerConfig, proxy_config: Co
     restart = [name for name in changed if name in RESTART_FIELDS]
     if "proxy_protocol" in restart and config.proxy_protocol.send == old.proxy_protocol.send:
         restart.remove("proxy_protocol")  # only the networks that send headers: a setting of the port
+    if _queried(config) != _queried(old):
+        restart.append("ports")  # they are opened at once, but the running server is asked as before
     setup = PluginSetup(config, proxy_config, server.reactor)
     settings = server_settings(config, proxy_config, setup.plugin, setup.player_lists)
     return ServerChange(proxy_config, setup, settings, _keys(changed), _keys(restart))
@@ -87,6 +91,10 @@ def apply_change(server: ManagedServer, change: ServerChange) -> str:
     restart = change.restart_keys if server.restart_pending else ()
     at_once = [name for name in change.changed_keys if name not in restart]
     return ", ".join([*at_once, f"from its next start on {', '.join(restart)}"] if restart else at_once)
+
+
+def _queried(config: ServerConfig) -> Sequence[PortConfig]:
+    return [replace(port, listen=()) for port in config.ports if port.protocol in QUERIED]
 
 
 def _keys(fields: Iterable[str]) -> list[str]:
