@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 import pytest_twisted
+from client_hellos import client_hello
 from frontend.harness import FakeMessages, Server, answer, logged, login, packet, packets, ping, requests, status
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
@@ -31,9 +32,11 @@ from zeroscale.frontend.factory import ConnectionFactory
 from zeroscale.frontend.interfaces import Backend
 from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.lifecycle.stats import StatsRecorder
+from zeroscale.protocols import sniffing
 from zeroscale.protocols.conversation import Conversation
 from zeroscale.protocols.minecraft.dispatch import MinecraftConversation
 from zeroscale.protocols.tcp import HttpConversation, TcpConversation
+from zeroscale.protocols.virtual_hosts import HttpHostConversation, TlsHostConversation
 from zeroscale.relay import Relays
 from zeroscale.sockets.listener import listening_reactor
 from zeroscale.sockets.poller import SocketPoller
@@ -704,3 +707,89 @@ async def test_a_player_is_relayed_through_tls(certificate: Path) -> None:
         backend.socket.close()
         await until(lambda: all(client.is_lost for client in harness.clients))
         assert harness.server.players == 0
+
+
+# Several web servers on one port
+
+
+def site(path: str = "/") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: site.example.org\r\nX-Odd:  kept \r\n\r\n".encode()
+
+
+def shared_conversation() -> Conversation:
+    def choose(host: str) -> Conversation | None:
+        return HttpConversation(retry_after=lambda: 1.0) if host == "site.example.org" else None
+
+    return HttpHostConversation(choose)
+
+
+def shared_tls_conversation() -> Conversation:
+    return TlsHostConversation(
+        lambda host: TcpConversation(sniffer=sniffing.tls) if host == "site.example.org" else None
+    )
+
+
+def only_site(harness: FrontendHarness) -> None:
+    harness.listener.route = lambda host: harness.route_to if host == "site.example.org" else None
+
+
+@pytest.mark.parametrize("state", [Status.stopped, Status.running])
+@pytest.mark.parametrize("kind", ["http", "tls"])
+@pytest_twisted.ensureDeferred
+async def test_the_named_server_gets_every_byte(kind: str, state: Status) -> None:
+    sent = site() if kind == "http" else client_hello("site.example.org")
+    make = shared_conversation if kind == "http" else shared_tls_conversation
+    async with front(make_conversation=make) as harness:
+        only_site(harness)
+        harness.server.status = state
+        peer = harness.connect()
+        peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(sent), 7):
+            assert harness.server.waiters == []
+            await peer.send(sent[at : at + 7])
+            await deferLater(reactor, 0)
+        more = bytes(range(256)) * 4096
+        sending = Deferred.fromCoroutine(peer.send(more))
+        if state is Status.stopped:
+            await until(lambda: harness.server.waiters)
+            harness.server.set_status(Status.running)
+        backend = await harness.accept()
+        await backend.receive(lambda: len(backend.received) >= len(sent + more))
+        await sending
+        peer.finish()
+        assert await backend.receive_all() == sent + more
+        await backend.send(b"answer")
+        backend.socket.close()
+        assert await peer.receive_all() == b"answer"
+        await harness.over("closed")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_request_for_no_server_is_answered_though_its_body_follows() -> None:
+    async with front(make_conversation=shared_conversation) as harness:
+        only_site(harness)
+        harness.server.status = Status.running
+        for count in range(1, 6):
+            peer = harness.connect()
+            await peer.send(site().replace(b"site", b"other").replace(b"GET", b"POST"))
+            await until(lambda: harness.outcomes.total() == count)  # noqa: B023  # awaited at once
+            for _ in range(5):
+                peer.push(b"x" * 200_000)
+                await deferLater(reactor, 0)
+            assert (await peer.receive_all()).startswith(b"HTTP/1.1 421 ")
+            peer.socket.close()
+        await harness.over("unknown-host")
+        assert harness.context.unrouted == {"unknown-host": 5}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_hello_for_no_server_gets_the_alert() -> None:
+    async with front(make_conversation=shared_tls_conversation) as harness:
+        only_site(harness)
+        harness.server.status = Status.running
+        for name in ("other.example.org", None):
+            peer = harness.connect()
+            await peer.send(client_hello(name))
+            assert await peer.receive_all() == b"\x15\x03\x03\x00\x02\x02\x70"
+            peer.socket.close()
+        await harness.over("unknown-host")

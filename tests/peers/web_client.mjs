@@ -1,10 +1,10 @@
-// A web client: node --experimental-websocket web_client.mjs fetch|http2|websocket PORT
+// A web client: node --experimental-websocket web_client.mjs fetch|http2|websocket PORT [WEBSOCKET_URL]
 //
 // Asks once, by Node's own clients, and prints what it got as a line of JSON; a WebSocket sends a text and waits for it.
 
 import http2 from 'node:http2'
 
-const [kind, port] = process.argv.slice(2)
+const [kind, port, url = `ws://127.0.0.1:${port}/socket`] = process.argv.slice(2)
 
 async function ask () {
   switch (kind) {
@@ -23,7 +23,7 @@ async function ask () {
     }
     case 'websocket':
       return await new Promise((resolve) => {
-        const socket = new WebSocket(`ws://127.0.0.1:${port}/socket`)
+        const socket = new WebSocket(url)
         socket.onopen = () => socket.send('hello')
         socket.onmessage = (event) => { socket.close(); resolve({ text: event.data }) }
         socket.onerror = (event) => resolve({ error: event.message ?? 'refused' })

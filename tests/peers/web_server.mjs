@@ -1,21 +1,34 @@
-// A web server that takes its time to start: node web_server.mjs PORT SECONDS [--http2]
+// A web server that takes its time to start: node web_server.mjs PORT SECONDS [--http2 | --name NAME [--tls FILE]]
 //
 // It answers each request with what it has received, as JSON, and sends back each text that it gets by a WebSocket.
-// With --http2 it speaks HTTP/2 without TLS, and nothing else.
+// With --http2 it speaks HTTP/2 without TLS, and nothing else. With --tls it speaks HTTP/1.1 and HTTP/2 over TLS, with
+// the certificate and the key of the file, and with --name it also answers who it is and what TLS has negotiated.
 
 import { createHash } from 'node:crypto'
 import http from 'node:http'
 import http2 from 'node:http2'
+import { readFileSync } from 'node:fs'
 
-const [port, seconds, version] = process.argv.slice(2)
-const server = version === '--http2' ? http2.createServer() : http.createServer()
+const [port, seconds, version, name, , file] = process.argv.slice(2)
+const server = version === '--http2'
+  ? http2.createServer()
+  : file
+    ? http2.createSecureServer({ allowHTTP1: true, cert: readFileSync(file), key: readFileSync(file) })
+    : http.createServer()
+
+function about (request) {
+  if (version !== '--name') return {}
+  const { alpnProtocol, servername } = request.stream?.session?.socket ?? request.socket
+  return { name, http: request.httpVersion, host: request.headers.host ?? request.authority, alpnProtocol, servername }
+}
 
 server.on('request', (request, response) => {
   const hash = createHash('sha256')
   request.on('data', (piece) => hash.update(piece))
   request.on('end', () => {
     response.writeHead(200, { 'Content-Type': 'application/json' })
-    response.end(JSON.stringify({ method: request.method, url: request.url, sha256: hash.digest('hex') }))
+    const received = { method: request.method, url: request.url, sha256: hash.digest('hex') }
+    response.end(JSON.stringify({ ...received, ...about(request) }))
   })
 })
 
