@@ -467,3 +467,10 @@ def test_a_generic_client_that_may_not_wake_is_closed_without_what_others_are_se
     assert (denied.received, welcome.received) == (b"", b"come again")
     assert not denied.open
     assert len(harness.server.wakes) == 1
+
+
+def test_clients_that_cannot_wake_the_server_are_not_checked_as_those_that_can(lists: ServerLists) -> None:
+    """They are refused for another reason, and must not use up the wakes of their address."""
+    admission = Admission(Rules("nobody"), Limits(wakes=1.0), lists=lambda: lists, wakes=False)
+    asleep = ServerSnapshot(name="survival", status=Status.stopped, since=0.0)
+    assert [admission.check_login(ClientRecognised(), ELSEWHERE, asleep, 0.0) for _ in range(5)] == [None] * 5

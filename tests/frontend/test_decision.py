@@ -156,3 +156,19 @@ def test_a_client_of_a_port_that_does_not_wake_is_relayed_to_a_running_server_on
     for event in (Connected(), ClientRecognised(), login()):
         assert decide(event, view(status, retry_at=0.0), policy, NOW) == expected
     assert decide(Connected(may_be_check=True), view(status), policy, NOW) == Wait()
+
+
+@pytest.mark.parametrize("status", Status)
+def test_where_a_refusal_is_a_reply_it_waits_for_the_request(status: Status) -> None:
+    policy = JoinPolicy(holds=True, hold_limit=300.0, wakes=False, explains=True)
+    is_running = status is Status.running
+    assert decide(Connected(), view(status), policy, NOW) == (RelayDecision() if is_running else Wait())
+    expected = RelayDecision() if is_running else RefuseDecision(wakes=False)
+    assert decide(ClientRecognised(), view(status, retry_at=0.0), policy, NOW) == expected
+
+
+def test_a_lockout_is_not_for_clients_that_are_no_players() -> None:
+    policy = JoinPolicy(holds=True, hold_limit=300.0, wakes=False, for_players=False)
+    locked_out = ServerSnapshot(name="survival", status=Status.running, since=0.0, lockout="a backup")
+    assert decide(ClientRecognised(), locked_out, policy, NOW) == RelayDecision()
+    assert decide(ClientRecognised(), locked_out, HOLDING, NOW) == RefuseDecision(wakes=False, reason="lockout")

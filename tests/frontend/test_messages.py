@@ -511,3 +511,20 @@ def test_players_read_nothing_that_is_not_in_the_table(tmp_path: Path) -> None:
         'Kicked("full", f"Sorry: {reason}.")\nself.send_kick("full", text)\nStatusReply(description="x")\n'
     )
     assert len(fixed_messages(example)) == 2
+
+
+@pytest.mark.parametrize("state", VIEWS)
+def test_where_joining_does_not_wake_no_message_says_so(state: str) -> None:
+    texts = Messages({"no_wake": "No", "no_wake_hover": "wake", "no_wake_kick": "here, {state}"}, wakes=False)
+    view = VIEWS[state]
+    shown = (motd(texts, view), hover(texts, view), kick(texts, view))
+    if state in ("starting", "unreachable"):
+        others = Messages()
+        assert shown == (motd(others, view), hover(others, view), kick(others, view))
+    else:
+        assert shown == ("No", "wake", f"here, {state.replace('_', ' ')}")
+
+
+def test_a_lockout_is_shown_where_joining_does_not_wake_too() -> None:
+    view = replace(VIEWS["sleeping"], lockout="A backup")
+    assert kick(Messages(wakes=False), view) == kick(Messages(), view)

@@ -627,6 +627,40 @@ async def test_a_further_port_that_opens_while_its_client_is_tried_again(tmp_pat
             await harness.over("closed")
 
 
+def asks_for_a_page() -> HttpConversation:
+    return HttpConversation(retry_after=lambda: 60.0, reloads=lambda: False)
+
+
+@pytest.mark.parametrize("status", [Status.stopped, Status.starting])
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_does_not_wake_answers_a_form_that_is_still_being_sent(status: Status) -> None:
+    async with front(make_conversation=asks_for_a_page) as harness:
+        harness.server.status = status
+        harness.route_to.policy = JoinPolicy(holds=True, hold_limit=300.0, wakes=False, explains=True)
+        peer = harness.connect()
+        await peer.send(b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n")
+        await until(harness.outcomes.total)
+        for _ in range(5):
+            peer.push(b"x" * 200_000)
+            await deferLater(reactor, 0)
+        assert b"503 Service Unavailable" in await peer.receive_all()
+        peer.socket.close()
+        await harness.over("unavailable")
+        assert (harness.server.wakes, harness.server.admitted) == ([], [])
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_does_not_wake_and_has_no_words_closes_in_order() -> None:
+    async with front(make_conversation=TcpConversation) as harness:
+        harness.route_to.policy = JoinPolicy(holds=True, hold_limit=300.0, wakes=False)
+        peer = harness.connect()
+        await peer.send(b"x" * 100_000)
+        assert await peer.receive_all() == b""
+        peer.socket.close()
+        await harness.over("kicked")
+        assert harness.server.wakes == []
+
+
 @pytest_twisted.ensureDeferred
 async def test_a_unix_socket(tmp_path: Path) -> None:
     async with front(f"unix:{tmp_path / 'socket'}") as harness:

@@ -120,7 +120,7 @@ def test_the_default_times_are_those_of_the_reference(tmp_path: Path, key: str, 
 
 def test_bedrock_players_read_the_texts_for_players(tmp_path: Path) -> None:
     web = PortConfig(listen=("8123",), server_port=8100)
-    further = PortConfig(listen=("udp:19133",), server_port=19134, protocol="bedrock")
+    further = PortConfig(listen=("udp:19133",), server_port=19134, protocol="bedrock", wakes=True)
     for values in (BEDROCK, {"plugin": "stub_server:Minecraft"}):
         server, config = configs(tmp_path, **values, ports=(web, further))
         main, other, bedrock = server_settings(server, config, plugin_factory(server, config)(), None).ports

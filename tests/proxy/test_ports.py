@@ -113,6 +113,20 @@ async def test_conversations_and_limits_are_those_of_the_server_behind_the_port(
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_further_port_has_a_conversation_and_limits_of_its_own(world: World) -> Any:
+    web = PortConfig(
+        listen=("tcp:1002",), server_port=81, protocol="http", wakes=True, wake_timeout=2.0, health_path="/healthz"
+    )
+    game = world.server("game", "tcp:1001", wake_on="data", wake_timeout=9.0, ports=(web,))
+    await world.manager.open(by_port(game))
+    assert [world.listener(index).timeout for index in (0, 1)] == [9.0, 2.0]
+    made = world.listener(1).make_conversation()
+    assert list(made.opened()) == [Connected(may_be_check=True)]
+    *_, client = made.receive(b"GET / HTTP/1.1\r\nAccept: text/html\r\n\r\n")
+    assert client == ClientRecognised(0.0, "page")
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_plugin_may_say_that_its_server_speaks_http(world: World) -> Any:
     web = world.server("web", "tcp:1001", plugin="stub_server:Web", health_path="/healthz")
     await world.manager.open(by_port(web))

@@ -9,6 +9,7 @@ import pytest
 from harness import FakeReactor, proxy_config, stub_config
 
 from zeroscale.config.model import AdmissionConfig, PortConfig, ServerConfig
+from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.reconfigure import apply_change, prepare_change
 from zeroscale.status import PlayerSign
@@ -100,3 +101,29 @@ def test_a_further_port_may_be_a_unix_socket_and_says_nothing_about_the_server(w
     assert (admin.backend.host, main.backend.is_main, admin.backend.is_main) == ("/run/admin.sock", True, False)
     admin.use_address("192.0.2.99", 4)
     assert admin.backend.host == "/run/admin.sock"
+
+
+def test_how_clients_of_further_ports_are_treated(world: World) -> None:
+    """The plugin's own reply, which `auto` means for the main port, is not in the protocol of another port."""
+    app = PortConfig(listen=("8126",), server_port=81, protocol="http", wakes=True)
+    held = PortConfig(listen=("8127",), server_port=82, protocol="http", wakes=True, waiting="hold")
+    voice = PortConfig(listen=("8128",), server_port=83, wakes=True, keeps_awake=False)
+    ports = world.server(MAP, app, held, voice, ELSEWHERE).ports
+    policies = [port.backend.policy for port in ports]
+    assert [(each.waiting, each.explains, each.for_players) for each in policies] == [
+        ("auto", False, True),
+        ("page", True, False),
+        ("page", False, True),
+        ("hold", False, True),
+        ("hold", False, True),
+        ("hold", False, True),
+    ]
+
+
+def test_texts_say_whether_a_visit_wakes_the_server(world: World) -> None:
+    bedrock = PortConfig(listen=("udp:19133",), server_port=19134, protocol="bedrock")
+    query = PortConfig(listen=("udp:27016",), server_port=27017, protocol="source-query")
+    ports = world.server(MAP, BEDROCK, bedrock, query, **DEMO).ports
+    asleep = ports[0].backend.server.view
+    words = [plain(port.backend.messages.kick(asleep, 0.0, "Ada")).partition("\n")[0] for port in ports]
+    assert words == ["The server was asleep.", "Asleep", "The server was asleep.", "The server is asleep.", "Waking up"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from harness import running_reactor
+from msgspec.structs import replace
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -22,6 +23,7 @@ from zeroscale.process.environment import ChildEnvironment
 from zeroscale.protocols.conversation import ClientRecognised, Connected, Conversation, Event, HealthCheckRequested
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy import tcp_factory
+from zeroscale.proxy.factory import join_policy
 from zeroscale.status import ProbeResult, ServerSnapshot, Status
 
 ASLEEP = ServerSnapshot(name="wiki", status=Status.stopped, since=0.0, estimate=20.0)
@@ -33,9 +35,12 @@ def server(**values: Any) -> ServerConfig:
     return ServerConfig(**{"name": "wiki", "plugin": "generic", "listen": ("80",), "server_port": 8080, **values})
 
 
-def conversation(config: ServerConfig, *, speaks_http: bool = False) -> Conversation:
-    trigger = tcp_factory.wake_trigger(config.wake_on, "http" if speaks_http else "none")
-    return tcp_factory.conversation(config, trigger, lambda: ASLEEP, lambda: 0.0, lambda: NOTE)
+def conversation(
+    config: ServerConfig, *, speaks_http: bool = False, wakes: bool = True, view: ServerSnapshot = ASLEEP
+) -> Conversation:
+    protocol = "http" if speaks_http else "none"
+    policy = replace(join_policy(config), wakes=wakes)
+    return tcp_factory.conversation(config.all_ports[0], protocol, policy, lambda: view, lambda: 0.0, lambda: NOTE)
 
 
 def hello() -> bytes:
@@ -75,6 +80,40 @@ def test_the_waiting_page_has_retry_after() -> None:
     page = made.kick(tcp_factory.messages(config).kick(ASLEEP, 0.0, ""))
     assert b"Retry-After: 20\r\n" in page and f"<h1>Gleich da</h1>\n<p>{NOTE}</p>".encode() in page
     assert plain(tcp_factory.messages(server()).kick(ASLEEP, 0.0, "")) == "Waking up, about 20 s"
+
+
+@pytest.mark.parametrize(
+    ("status", "title", "retry_after", "reloads"),
+    [
+        (Status.stopped, "Asleep", 60, False),
+        (Status.stopping, "Asleep", 60, False),
+        (Status.paused, "Asleep", 60, False),
+        (Status.failed, "Asleep", 60, False),
+        (Status.starting, "Waking up, about 20 s", 20, True),
+        (Status.running, "Not answering right now", 5, True),
+    ],
+)
+def test_the_page_of_a_port_that_does_not_wake_reloads_itself_only_if_that_helps(
+    status: Status, title: str, retry_after: int, reloads: bool
+) -> None:
+    view = ServerSnapshot(name="wiki", status=status, since=0.0, estimate=20.0, retry_at=5.0)
+    made = conversation(server(), speaks_http=True, wakes=False, view=view)
+    assert list(made.receive(GET)) == [ClientRecognised(None, "page")]
+    page = made.kick(tcp_factory.messages(server(), wakes=False).kick(view, 0.0, "")).decode()
+    assert page.startswith("HTTP/1.1 503 ")
+    assert f"<h1>{title}</h1>" in page
+    assert f"Retry-After: {retry_after}\r\n" in page
+    assert ('http-equiv="refresh"' in page, NOTE in page) == (reloads, reloads)
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS"])
+def test_a_program_gets_the_same_as_text(method: str) -> None:
+    made = conversation(server(), speaks_http=True, wakes=False)
+    made.receive(f"{method} / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc".encode())
+    head, _, body = made.kick(tcp_factory.messages(server(), wakes=False).kick(ASLEEP, 0.0, "")).partition(b"\r\n\r\n")
+    assert b"Retry-After: 60\r\n" in head and b"text/plain" in head
+    text = b"Asleep\nThe server does not run now, and a visit here does not wake it.\n"
+    assert body == (b"" if method == "HEAD" else text)
 
 
 @pytest.mark.parametrize(("waiting", "max_hold"), [("hold", None), ("page", None), ("page-only", 0.0)])

@@ -190,10 +190,36 @@ TRANSPORT_RULES = (
 """What holds for the main port and for each further one."""
 
 
+def _is_http(protocol: str | None, wake_on: str | None) -> bool:
+    return wake_on == "http" or (wake_on is None and protocol == "http")
+
+
+def _page_without_http(waiting: str, protocol: str | None, wake_on: str | None) -> bool:
+    return waiting in ("page", "page-only") and not _is_http(protocol, wake_on)
+
+
 class PortConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One port of a server: a further one, or its main port (see `ServerConfig.all_ports`)."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = TRANSPORT_RULES
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        *TRANSPORT_RULES,
+        Rule(
+            ("wake_on", "wakes"),
+            lambda wake_on, wakes: wake_on is not None and not wakes,
+            "is for a port whose clients wake the server: it needs {1} = true",
+        ),
+        Rule(
+            ("waiting", "wakes"),
+            lambda waiting, wakes: waiting != "auto" and not wakes,
+            "is for a port whose clients wake the server: it needs {1} = true",
+        ),
+        Rule(("waiting", "protocol", "wake_on"), _page_without_http, "a page is for HTTP: it needs {1} http"),
+        Rule(
+            ("health_path", "protocol", "wake_on"),
+            lambda path, protocol, wake_on: path is not None and not _is_http(protocol, wake_on),
+            "a check by its path is for HTTP: it needs {1} http",
+        ),
+    )
 
     is_main: Annotated[bool, key(internal=True)] = False
     listen: Annotated[
@@ -229,6 +255,14 @@ class PortConfig(msgspec.Struct, frozen=True, kw_only=True):
         key("its clients keep the server running, as players do", default="as `wakes`", aliases=("counts", "idle")),
     ] = None
     wake_on: Annotated[str | None, key("as `wake_on` of the server, for this port", kind="wake_on")] = None
+    wake_timeout: Annotated[Timeout, key("as `wake_timeout` of the server, for this port")] = 5.0
+    waiting: Annotated[
+        Waiting, key("as `waiting` of the server, for this port", default="page for HTTP, else hold")
+    ] = "auto"
+    health_path: Annotated[
+        str | None,
+        key("as `health_path` of the server, for this port", kind="health_path", aliases=("health_check_path",)),
+    ] = None
     hold: Annotated[bool, key("as `hold` of the server (UDP), for this port")] = False
     session_timeout: Annotated[Timeout, key("as `session_timeout` of the server (UDP), for this port")] = 60.0
     cookie: Annotated[bool, key("as `cookie` of the server (Bedrock), for this port")] = True
@@ -711,6 +745,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             hosts=self.hosts,
             wakes=True,
             wake_on=self.wake_on,
+            wake_timeout=self.wake_timeout,
+            waiting=self.waiting,
+            health_path=self.health_path,
             hold=self.hold,
             session_timeout=self.session_timeout,
             cookie=self.cookie,

@@ -132,6 +132,7 @@ class Admission:
     :param lists: reads the server's own lists; called for each login that comes while the server does not run.
     :param wall_clock: returns the time in seconds since 1970.
     :param trusted: networks of tunnels and proxies, which many clients share: no limits for them, nor for loopback.
+    :param wakes: whether clients may wake the server at all; else there is nothing to check before a wake.
     """
 
     def __init__(
@@ -142,7 +143,9 @@ class Admission:
         lists: Callable[[], ServerLists] = ServerLists,
         wall_clock: Callable[[], float] = lambda: 0.0,
         trusted: Sequence[Network] = (),
+        wakes: bool = True,
     ) -> None:
+        self._may_wake = wakes
         self._rules = rules
         self._lists = lists
         self._wall_clock = wall_clock
@@ -173,7 +176,7 @@ class Admission:
         self, event: LoginRequested | ClientRecognised, address: str, view: ServerSnapshot, now: float
     ) -> Refusal | None:
         """Return the same for an admitted client that has to wake the server again."""
-        if view.status is Status.running or view.lockout is not None:
+        if not self._may_wake or view.status is Status.running or view.lockout is not None:
             return None
         if isinstance(event, LoginRequested) and _CONTROL.search(event.name):
             return _CONTROL_NAME

@@ -33,6 +33,8 @@ class JoinPolicy(Struct, frozen=True):
         plugin's own reply, then the connection is closed. `hold`: they are held. `auto`: the reply if the plugin has
         one, else they are held. `page` and `page-only`: a page or a hold, as the HTTP conversation decides.
     :ivar wakes: clients of the port may wake the server; otherwise they are refused unless it runs.
+    :ivar explains: a client that may not wake it is refused only once its request is known, with a reply to that.
+    :ivar for_players: a lockout is for clients of the port.
     """
 
     holds: bool
@@ -40,6 +42,8 @@ class JoinPolicy(Struct, frozen=True):
     wake_on_answer: bool = False
     waiting: Waiting = "auto"
     wakes: bool = True
+    explains: bool = False
+    for_players: bool = True
 
 
 LOCKOUT = "lockout"
@@ -132,8 +136,8 @@ def decide(
         case PingRequested():
             return AnswerPing()
         case Connected(may_be_check):
-            # A running server may send first; a client that may not wake it needs to send nothing to be refused.
-            is_clear = view.status is Status.running or not policy.wakes
+            # A running server may send first; a client that may not wake it need not send anything to be refused.
+            is_clear = view.status is Status.running or not (policy.wakes or policy.explains)
             return decide_admission(event, view, policy, now) if is_clear and not may_be_check else Wait()
         case LoginRequested() | ClientRecognised():
             return decide_admission(event, view, policy, now, refusal)
@@ -145,7 +149,7 @@ def decide_admission(
     """Return what to do with a joining client; the parameters are those of `decide`."""
     if refusal is not None:
         return RefuseDecision(wakes=False, reason=refusal.reason, refusal=refusal)
-    if view.lockout is not None:  # in every state: connected players stay, new ones are refused
+    if view.lockout is not None and policy.for_players:  # in every state: connected players stay
         return RefuseDecision(wakes=False, reason=LOCKOUT)
     if view.status is Status.running:
         return RelayDecision()

@@ -8,6 +8,7 @@ from zeroscale.status import ServerSnapshot, Status
 
 TEXTS: Mapping[str, str] = {
     "sleeping_kick": "Waking up[, {estimate}]",
+    "no_wake_kick": "Asleep\nThe server does not run now, and a visit here does not wake it.",
     "starting_kick": "Waking up[, {remaining}]",
     "stopping_kick": "Starting again\nThe server was just going to sleep.",
     "stuck_kick": "Shutting down for a long time\nThe server's operator has to fix it.",
@@ -35,12 +36,21 @@ LATER = 60.0
 """Seconds until another try, if the operator has to act first."""
 
 
-def try_again_in(view: ServerSnapshot, now: float) -> float:
+def will_be_there(view: ServerSnapshot, *, wakes: bool) -> bool:
+    """Return whether the server will answer soon, without more than another try.
+
+    :param wakes: clients wake it.
+    """
+    return wakes or view.status in (Status.starting, Status.running)
+
+
+def try_again_in(view: ServerSnapshot, now: float, *, wakes: bool = True) -> float:
     """Return the seconds after which a client is to try again.
 
     :param now: the time of the clock that the snapshot's times are of.
+    :param wakes: clients wake the server.
     """
-    if view.lockout is not None or view.stop_timed_out:
+    if view.lockout is not None or view.stop_timed_out or not will_be_there(view, wakes=wakes):
         return LATER
     match view.status:
         case Status.failed:

@@ -42,6 +42,9 @@ DEFAULTS: Mapping[str, str | Sequence[str] | Mapping[str, object]] = {
         "&7Join, and it wakes up[ in {estimate}].",
     ),
     "sleeping_kick": "&3The server was asleep.\n&7It is waking up now: please join again in {estimate}.",
+    "no_wake": "&3zZz &7Asleep",
+    "no_wake_hover": ("&7Nobody was playing, so the server went to sleep.", "&7This address does not wake it."),
+    "no_wake_kick": "&3The server is asleep.\n&7This address does not wake it.",
     "starting": "&eWaking up[&7, ready in {remaining}]",
     "starting_hover": (
         "&7The server is waking up[ and will be ready in {remaining}].",
@@ -154,6 +157,9 @@ PHRASES = frozenset(
 )
 """Messages that are shown as part of others, and so have no colours and are no components."""
 
+SHOWN_TO_ALL = frozenset({"starting", "unreachable", "locked_out"})
+"""States whose messages do not say that joining helps, or whose clients only have to wait."""
+
 DEFAULT_MAXIMUM = 20
 """Players; the game's own default of `max-players`."""
 
@@ -184,6 +190,7 @@ class Messages:
         texts.
     :param status_protocol: whether the status shows the client's own protocol number, or the real server's last one.
     :param motd: whether our message stands below the first line of the real server's MOTD, or replaces it.
+    :param wakes: clients wake the server; of a port whose clients do not, its states have the messages `no_wake`.
     :raises ConfigError: naming the message that is unknown, wrong, or has a wrong variable.
     """
 
@@ -193,6 +200,7 @@ class Messages:
         *,
         status_protocol: Literal["client", "mirror"] = "client",
         motd: Literal["replace", "beside"] = "beside",
+        wakes: bool = True,
     ) -> None:
         for name in overrides:
             if name not in DEFAULTS:
@@ -218,6 +226,7 @@ class Messages:
         }
         self._mirrors_protocol = status_protocol == "mirror"
         self._beside = motd == "beside"
+        self._wakes = wakes
         self._last: _LastStatus | None = None
 
     def status(self, view: ServerSnapshot, now: float) -> StatusReply:
@@ -244,14 +253,15 @@ class Messages:
         :param now: the time of the clock that the snapshot's times are of.
         :param player: the name it claims.
         """
-        return self.refusal(_state(view), view, now, player)
+        return self.refusal(self._shown_as(_state(view)), view, now, player)
 
     def held_too_long(self, view: ServerSnapshot, now: float, player: str) -> Component:
         """Return the kick message for a player that was held as long as its client can be, or may be.
 
         If the server is not starting any more, it is the message of its new state.
         """
-        return self.refusal("hold" if view.status is Status.starting else _state(view), view, now, player)
+        shown = "hold" if view.status is Status.starting else self._shown_as(_state(view))
+        return self.refusal(shown, view, now, player)
 
     def join_again(self, view: ServerSnapshot, now: float) -> Component:
         """Return the kick message for a player that cannot be handed to the server, and has to join again."""
@@ -334,6 +344,10 @@ class Messages:
             return self._phrase("about_minutes", round(seconds / 60))
         return self._phrase("about_hours", round(seconds / 3600))
 
+    def _shown_as(self, state: str) -> str:
+        """Return the name of a state's messages."""
+        return state if self._wakes or state in SHOWN_TO_ALL else "no_wake"
+
     def _phrase(self, name: str, number: int = 0) -> str:
         return self._phrases[name].replace(_NUMBER, str(number))
 
@@ -351,12 +365,13 @@ class Messages:
     def _reply(self, view: ServerSnapshot, state: str, values: Mapping[str, str]) -> StatusReply:
         one_line = {name: _one_line(value) for name, value in values.items()}
         cached = view.cached_status or {}
-        ours = self._templates[state].fill(one_line, self._unknown)
+        shown = self._shown_as(state)
+        ours = self._templates[shown].fill(one_line, self._unknown)
         version = _object(cached, "version")
         protocol = version.get("protocol") if self._mirrors_protocol else None
         maximum = _object(cached, "players").get("max")
         icon = cached.get("favicon")
-        hover = [template.line(one_line, self._unknown) for template in self._hovers[f"{state}_hover"]]
+        hover = [template.line(one_line, self._unknown) for template in self._hovers[f"{shown}_hover"]]
         return StatusReply(
             description=self._motd(ours, cached.get("description")),
             online=view.players,

@@ -127,16 +127,20 @@ def request_of(head: Head) -> HttpRequest:
     return HttpRequest(head.method, head.version[0], accepts_html=html_weight > 0.0, navigates=navigates)
 
 
-def service_unavailable(request: HttpRequest, text: str, seconds: float, page_note: str = "") -> bytes:
+def service_unavailable(
+    request: HttpRequest, text: str, seconds: float, page_note: str = "", *, reloads: bool = True
+) -> bytes:
     """Return the whole 503 reply to a request; close the connection after it.
 
     :param text: the reason for the client; its first line is the page's title.
     :param seconds: the seconds after which the client may try again.
-    :param page_note: the last paragraph of the page; the text for other clients is without it.
+    :param page_note: the last paragraph of the page, which tells of the reload; the text for others is without it.
+    :param reloads: the page reloads itself.
     """
     wait = max(1, round(seconds))
-    reload = f'<meta http-equiv="refresh" content="{min(wait, LONGEST_RELOAD)}">\n'
-    return _reply("503 Service Unavailable", request, text, page_note, reload, f"Retry-After: {wait}\r\n")
+    reload = f'<meta http-equiv="refresh" content="{min(wait, LONGEST_RELOAD)}">\n' if reloads else ""
+    note = page_note if reloads else ""
+    return _reply("503 Service Unavailable", request, text, note, reload, f"Retry-After: {wait}\r\n")
 
 
 def misdirected(request: HttpRequest, text: str) -> bytes:

@@ -113,10 +113,11 @@ class HttpConversation(TcpConversation):
     :param page: which clients are refused at once with a page that reloads itself, instead of being held.
     :param retry_after: returns the seconds after which the client may try again.
     :param page_note: returns the last paragraph of the page, which only browsers read.
+    :param reloads: returns whether the page reloads itself.
     :param health_path: the path of health checks, which are answered; None: there are none.
     """
 
-    __slots__ = ("_health_path", "_page", "_page_note", "_request", "_retry_after")
+    __slots__ = ("_health_path", "_page", "_page_note", "_reloads", "_request", "_retry_after")
 
     def __init__(
         self,
@@ -124,6 +125,7 @@ class HttpConversation(TcpConversation):
         page: PageFor = "nobody",
         retry_after: Callable[[], float],
         page_note: Callable[[], str] = str,
+        reloads: Callable[[], bool] = lambda: True,
         health_path: str | None = None,
         capacity: int = CAPACITY,
     ) -> None:
@@ -131,6 +133,7 @@ class HttpConversation(TcpConversation):
         self._page = page
         self._retry_after = retry_after
         self._page_note = page_note
+        self._reloads = reloads
         self._health_path = health_path
         self._request: http.HttpRequest | None = None
 
@@ -142,7 +145,9 @@ class HttpConversation(TcpConversation):
         """Return a 503 reply; nothing where the request is not HTTP/1."""
         if self._request is None or self._request.major != 1:
             return b""
-        return http.service_unavailable(self._request, plain(reason), self._retry_after(), self._page_note())
+        return http.service_unavailable(
+            self._request, plain(reason), self._retry_after(), self._page_note(), reloads=self._reloads()
+        )
 
     def _sniff(self, sniffer: Sniffer) -> Sequence[Event]:
         if self._health_path is None:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from zeroscale.access_lists import AccessList, ServerLists, parse_network
-from zeroscale.config.model import Config, LimitsConfig, PortConfig, ServerConfig
+from zeroscale.config.model import OVER_UDP, Config, LimitsConfig, PortConfig, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.admission import Admission, Limits, Rules
 from zeroscale.frontend.connection_limits import Network
@@ -45,6 +45,9 @@ BUSY_COMMAND_EVERY = 60.0
 
 PLAYERS_GAMES = frozenset({"minecraft", "bedrock"})
 """Protocols by which a player reads a kick, and joins again after it."""
+
+QUERIES = OVER_UDP - {"bedrock"}
+"""Protocols of server browsers, which show the state of the whole server, whatever wakes it."""
 
 
 class PortSettings(Struct, frozen=True):
@@ -96,13 +99,22 @@ def _port_settings(
 ) -> PortSettings:
     """Make the settings of a further port. Where clients have no names, the rules that need them do not count."""
     protocol = port_protocol(port, plugin)
-    same = (protocol == "minecraft") == plugin.speaks_minecraft
+    same = (protocol == "minecraft") == plugin.speaks_minecraft and port.wakes
+    http = not port.is_udp and tcp_factory.host_kind(port.wake_on, protocol) == "http"
     rules = server.admission
     nameless = replace(server, admission=replace(rules, wake="nobody" if rules.wake == "nobody" else "anyone"))
+    policy = replace(
+        main.join_policy,
+        wakes=port.wakes,
+        waiting=port.waiting if port.waiting != "auto" else "page" if http else "hold",
+        explains=http and not port.wakes,
+        for_players=port.wakes or port.counts,
+    )
+    make_messages = messages if protocol in PLAYERS_GAMES else tcp_factory.messages
     return PortSettings(
-        join_policy=replace(main.join_policy, wakes=port.wakes),
-        messages=messages(server) if protocol in PLAYERS_GAMES else tcp_factory.messages(server),
-        admission=main.admission if same else admission(nameless, config, None),
+        join_policy=policy,
+        messages=make_messages(server, wakes=port.wakes or protocol in QUERIES),
+        admission=main.admission if same else admission(nameless, config, None, wakes=port.wakes),
         minecraft_options=main.minecraft_options,
         sign=player_sign(port, protocol),
     )
@@ -233,18 +245,20 @@ def join_policy(server: ServerConfig) -> JoinPolicy:
     )
 
 
-def messages(server: ServerConfig) -> Messages:
+def messages(server: ServerConfig, *, wakes: bool = True) -> Messages:
     """Make the texts for players of a Minecraft server.
 
+    :param wakes: they wake it.
     :raises ConfigError: a text is invalid.
     """
-    return Messages(server.texts, status_protocol=server.status_protocol, motd=server.motd)
+    return Messages(server.texts, status_protocol=server.status_protocol, motd=server.motd, wakes=wakes)
 
 
-def admission(server: ServerConfig, config: Config, lists: PlayerLists | None) -> Admission:
+def admission(server: ServerConfig, config: Config, lists: PlayerLists | None, *, wakes: bool = True) -> Admission:
     """Make the rules of which clients may wake a server.
 
     :param lists: the player lists of a Minecraft server; None: it speaks another protocol.
+    :param wakes: clients of the port may wake it at all.
     :raises ConfigError: the rules need players' names, which other protocols do not have.
     """
     rules = server.admission
@@ -259,6 +273,7 @@ def admission(server: ServerConfig, config: Config, lists: PlayerLists | None) -
         lists=ServerLists if lists is None else lists.get,
         wall_clock=time.time,
         trusted=trusted_networks(config.limits),
+        wakes=wakes,
     )
 
 

@@ -79,9 +79,9 @@ class ListenPort:
         self._shared_by = (
             None if minecraft or is_alone else next(filter(None, (port.host_kind for port in ports)), None)
         )
-        self._health_paths = [config.health_path for config in configs if config.health_path is not None]
+        self._health_paths = [port.config.health_path for port in ports if port.config.health_path is not None]
         self._factory.reject_header = not minecraft
-        self._factory.timeout = None if minecraft else max((each.wake_timeout for each in configs), default=None)
+        self._factory.timeout = None if minecraft else max((port.config.wake_timeout for port in ports), default=None)
         self._factory.health_check = [each for config in configs for each in health_check_networks(config)]
         self._factory.accept_from = [each for config in configs for each in header_networks(config)]
 
@@ -110,8 +110,9 @@ class ListenPort:
 
     def _conversation_with(self, port: ServerPort) -> Conversation:
         return tcp_factory.conversation(
-            port.server.config,
-            port.wake_trigger,
+            port.config,
+            port.protocol,
+            port.backend.policy,
             lambda: port.backend.server.view,
             self._clock.seconds,
             lambda: port.backend.messages.page_note,

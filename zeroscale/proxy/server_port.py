@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from zeroscale.config.model import PortConfig, ServerConfig
-from zeroscale.config.triggers import WakeTrigger
 from zeroscale.frontend.interfaces import Backend
 from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.factory import PortSettings
@@ -59,11 +58,6 @@ class ServerPort:
     def protocol(self) -> str:
         """What its clients speak; see `config.model.PortProtocol`."""
         return self.server.protocol_of(self.config)
-
-    @property
-    def wake_trigger(self) -> WakeTrigger:
-        """What a client must send to wake the server, on a TCP port that is not Minecraft's."""
-        return tcp_factory.wake_trigger(self.config.wake_on, self.protocol)
 
     @property
     def host_kind(self) -> tcp_factory.HostKind | None:

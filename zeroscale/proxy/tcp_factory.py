@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from twisted.internet.defer import Deferred
 
 from zeroscale.config import triggers
-from zeroscale.config.model import ServerConfig
+from zeroscale.config.model import PortConfig, ServerConfig
+from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.interfaces import Logger
 from zeroscale.lifecycle.plugin_adapter import from_coroutine
@@ -74,15 +75,17 @@ PAGES: Mapping[str, PageFor] = {"page": "browsers", "page-only": "everyone"}
 
 
 def conversation(
-    config: ServerConfig,
-    trigger: triggers.WakeTrigger,
+    port: PortConfig,
+    protocol: str,
+    policy: JoinPolicy,
     view: Callable[[], ServerSnapshot],
     now: Callable[[], float],
     page_note: Callable[[], str],
 ) -> Conversation:
-    """Make the conversation of a new client.
+    """Make the conversation of a new client of a port.
 
-    :param trigger: what it must send to wake the server.
+    :param protocol: what its clients speak.
+    :param policy: how they are treated.
     :param view: returns the current state of the server.
     :param now: returns the time of the clock that the state's times are of.
     :param page_note: returns the last paragraph of the page that browsers get.
@@ -91,15 +94,17 @@ def conversation(
     from zeroscale.protocols import sniffing
     from zeroscale.protocols.tcp import HttpConversation, TcpConversation
 
+    trigger = wake_trigger(port.wake_on, protocol)
     match trigger.kind:
         case "connect":
             return TcpConversation()
         case "http":
             return HttpConversation(
-                page=PAGES.get(config.waiting, "nobody"),
-                retry_after=lambda: http_page.try_again_in(view(), now()),
+                page=PAGES.get(policy.waiting, "nobody"),
+                retry_after=lambda: http_page.try_again_in(view(), now(), wakes=policy.wakes),
                 page_note=page_note,
-                health_path=config.health_path,
+                reloads=lambda: http_page.will_be_there(view(), wakes=policy.wakes),
+                health_path=port.health_path,
             )
         case "data":
             return TcpConversation(sniffer=sniffing.any_byte)
@@ -126,14 +131,15 @@ def shared_conversation(
     return HttpHostConversation(choose, health_paths) if kind == "http" else TlsHostConversation(choose)
 
 
-def messages(config: ServerConfig) -> Messages:
+def messages(config: ServerConfig, *, wakes: bool = True) -> Messages:
     """Make the texts for clients of protocols that can show one.
 
+    :param wakes: they wake the server.
     :raises ConfigError: a text is invalid.
     """
     from zeroscale.frontend import http_page
 
-    return Messages({**http_page.TEXTS, **config.texts})
+    return Messages({**http_page.TEXTS, **config.texts}, wakes=wakes)
 
 
 def probe(config: ServerConfig, reactor: Reactor, environment: ChildEnvironment) -> TcpProbe:
