@@ -16,7 +16,7 @@ def view(status: Status, **values: object) -> ServerSnapshot:
 
 def test_every_kick_but_those_of_players_has_a_page() -> None:
     of_players = {"not_known_kick", "not_op_kick", "not_whitelisted_kick"}
-    of_players |= {"name_kick", "silent_kick", "unexpected_kick"}
+    of_players |= {"name_kick", "silent_kick", "unexpected_kick", "ready_kick"}
     of_players |= {name for name in DEFAULTS if name.startswith("banned")}
     assert {name for name in DEFAULTS if name.endswith("_kick")} - of_players == set(TEXTS)
 
