@@ -12,7 +12,6 @@ import re
 import signal
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -255,18 +254,6 @@ class PeerHarness:
     def player(self, version: str, port: int, name: str = "Steve", *arguments: str) -> Player:
         """Lets a real client join."""
         return self.track(Player(version, port, name, *arguments))
-
-    def joined_player(self, version: str, port: int, within: float = DEADLINE) -> Player:
-        """Lets a real client join; again where flying-squid, which listens before it is ready, asks for that."""
-        deadline = time.monotonic() + within
-        while True:
-            player = self.player(version, port)
-            try:
-                player.wait_for_event("joined", deadline - time.monotonic())
-                return player
-            except AssertionError:
-                if not any("Server is still starting" in str(event) for event in player.events("kicked")):
-                    raise
 
     def close(self) -> None:
         """Ends everything."""

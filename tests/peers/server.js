@@ -13,6 +13,7 @@
 const fs = require('fs')
 const readline = require('readline')
 const { parseArgs } = require('util')
+const { Server } = require('minecraft-protocol')
 
 const MOST_BYTES_RECORDED = 64 * 1024
 
@@ -52,6 +53,15 @@ function recordConnection (client) {
 
 function serveFlyingSquid () {
   // Its own console takes `stop`, and its own exit hook makes 143 of SIGTERM.
+  // It would listen before it takes players, whom it would kick, and give up where it needs more than 5 s to start.
+  let listen
+  const original = Server.prototype.listen
+  Server.prototype.listen = function (...address) {
+    listen = () => original.apply(this, address)
+  }
+  process.on('unhandledRejection', (error) => {
+    if (!/^Timeout waiting for '(pluginsReady|listening)'/.test(error.message)) fail(error)
+  })
   const server = require('flying-squid').createMCServer({
     host: '127.0.0.1',
     port,
@@ -73,6 +83,7 @@ function serveFlyingSquid () {
     'max-entities': 100
   })
   server.on('error', fail)
+  server.once('pluginsReady', () => listen())
   if (options.record) server._server.on('connection', recordConnection)
 }
 

@@ -61,7 +61,7 @@ def ping_does_not_wake(proxy: Proxy, record: Record, starts: int) -> None:
 
 
 def join_and_leave(harness: PeerHarness, proxy: Proxy, version: str) -> None:
-    player = harness.joined_player(version, proxy.port)
+    player = harness.player(version, proxy.port)
     joined = player.wait_for_event("joined")
     assert not player.events("kicked")
     assert not player.events("error")

@@ -44,11 +44,13 @@ def test_a_player_who_comes_when_it_stops_is_in_soon(
     proxy, record = begin(harness, plugin, engine, version, argument)
     assert JavaServer("127.0.0.1", proxy.port, timeout=5).status().players.online == 0
     assert record.starts() == 0, "a ping does not wake it"
-    first = harness.joined_player(version, proxy.port)
+    first = harness.player(version, proxy.port)
+    first.wait_for_event("joined")
     first.leave()
     at = proxy.wait_for(": stopping: ")
     began = time.monotonic()
-    second = harness.joined_player(version, proxy.port, IN_AGAIN_WITHIN)
+    second = harness.player(version, proxy.port)
+    second.wait_for_event("joined", IN_AGAIN_WITHIN)
     assert time.monotonic() - began < IN_AGAIN_WITHIN
     assert record.exit_codes() == [143]
     second.leave()

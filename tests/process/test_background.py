@@ -488,6 +488,7 @@ async def test_a_killed_zeroscale_had_not_seen_its_script_end(
     await scripts.run(process, tmux(scripts, starting=3))
     process.detach()
     await until(lambda: not procfs.is_live(process.pid or 0))
+    await until(lambda: scripts.has("saves"))  # while it calls exec its directory cannot be read
     following = process_fixture.process(signs=scripts.signs)
     assert await following.adopt()
     await stop(following)
