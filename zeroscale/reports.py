@@ -103,6 +103,25 @@ class PlannedStopReport(Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class PortReport(Struct, frozen=True, kw_only=True):
+    """One port of a server.
+
+    :ivar listen: where clients connect, as it is configured.
+    :ivar hosts: the names by which they reach it; (): it gets the clients that name no other server.
+    :ivar protocol: what they speak, as it is configured: `minecraft`, `http`, `bedrock` and others; `none`: anything.
+    :ivar wakes: they wake the server.
+    :ivar keeps_awake: they keep it running.
+    :ivar clients: how many are relayed now; over UDP, how many have a session.
+    """
+
+    listen: tuple[str, ...]
+    hosts: tuple[str, ...] = ()
+    protocol: str = "none"
+    wakes: bool = True
+    keeps_awake: bool = True
+    clients: int = 0
+
+
 class ServerStats(Struct, frozen=True, kw_only=True):
     """Counts of one server since the proxy started.
 
@@ -146,6 +165,7 @@ class ServerReport(Struct, frozen=True, kw_only=True):
     :ivar waiting: names of the players held for it; "" if their protocol has none.
     :ivar listen: where clients connect, as it is configured.
     :ivar hosts: the names by which players reach it; (): it gets the clients that name no other server.
+    :ivar ports: all its ports, the main one first.
     :ivar awake: why it does not sleep, the reason that counts first; (): it sleeps, or is about to.
     :ivar last_wake: its last wake, also before zeroscale was restarted; None: not known.
     :ivar last_stop: its last stop, pause or crash, likewise.
@@ -173,6 +193,7 @@ class ServerReport(Struct, frozen=True, kw_only=True):
     waiting: tuple[str, ...] = ()
     listen: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    ports: tuple[PortReport, ...] = ()
     awake: tuple[AwakeReason, ...] = ()
     last_wake: LastEvent | None = None
     last_stop: LastEvent | None = None

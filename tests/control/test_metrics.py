@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from zeroscale.control.metrics import Metrics
 from zeroscale.lifecycle.stats import START_BOUNDS
-from zeroscale.reports import ProxyReport
+from zeroscale.reports import PortReport, ProxyReport
 from zeroscale.status import Status
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text()
@@ -188,3 +188,15 @@ def test_the_docs_list_every_label() -> None:
         family = re.sub("_(bucket|count|sum)$", "", name)
         if family.startswith("zeroscale_"):
             assert {label for label, _ in labels} - {"le"} == set(re.findall(r"`(\w+)`", rows[family])), family
+
+
+def test_clients_of_each_port() -> None:
+    ports = (
+        PortReport(listen=("25565", "25566"), clients=2),
+        PortReport(listen=("80",), hosts=("a.example.org",), clients=3),
+        PortReport(listen=("80",), hosts=("b.example.org",), clients=4),
+    )
+    report = proxy_report()
+    report = replace(report, servers=(replace(report.servers[0], name="game", ports=ports),))
+    found = {dict(labels)["listen"]: value for (name, labels), value in scraped(report).items() if "port_" in name}
+    assert found == {"25565 25566": 2, "80": 7}

@@ -6,7 +6,15 @@ from control.fake_proxy import FakeServer
 from msgspec.structs import replace
 
 from zeroscale.ctl.report_format import ReportStyle, card, planned_text, show, table, visible_state
-from zeroscale.reports import AwakeKind, AwakeReason, LastEvent, PlannedStopReport, PlayerReport, ServerReport
+from zeroscale.reports import (
+    AwakeKind,
+    AwakeReason,
+    LastEvent,
+    PlannedStopReport,
+    PlayerReport,
+    PortReport,
+    ServerReport,
+)
 from zeroscale.status import Status
 
 PLAIN = ReportStyle(clock_time=lambda ago: f"clock-{ago:g}")
@@ -228,3 +236,28 @@ def test_time_that_passes_is_not_noticeable() -> None:
     assert shown == visible_state([running(awake=timed(8.0), status_age=9.0, slept=3.0)])
     assert shown != visible_state([running(awake=timed(9.0), waiting=("Alex",))])
     assert shown != visible_state([running(awake=because("kept awake by max"))])
+
+
+PORTS = (
+    PortReport(listen=("25565",), protocol="minecraft", clients=4),
+    PortReport(listen=("udp:19132",), protocol="bedrock", clients=1),
+    PortReport(listen=("8123",), protocol="http", wakes=False, keeps_awake=False, hosts=("map.example.org",)),
+    PortReport(listen=("8124", "8125"), wakes=False, clients=12),
+    PortReport(listen=("8126",), keeps_awake=False),
+)
+
+
+def test_a_card_shows_all_ports() -> None:
+    lines = list(card(running(ports=PORTS), PLAIN))
+    assert lines[1:6] == [
+        "  Listens      25565",
+        "               udp:19132 (bedrock): 1 client",
+        "               8123, for map.example.org (http): no clients, does not wake it",
+        "               8124, 8125: 12 clients, does not wake it, but keeps it awake",
+        "               8126: no clients, does not keep it awake",
+    ]
+
+
+def test_the_table_counts_further_ports() -> None:
+    lines = list(table([running(ports=PORTS), stopped("other", ports=PORTS[:1])], PLAIN))
+    assert [line.split()[-2:] for line in lines[1:]] == [["25565", "+4"], ["-", "25565"]]

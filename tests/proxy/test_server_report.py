@@ -8,12 +8,13 @@ import pytest
 from harness import FakeReactor, proxy_config, stub_config
 from msgspec.structs import replace
 
+from zeroscale.config.model import PortConfig
 from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.planned_stops import PlannedStop
 from zeroscale.proxy.server_report import server_report
-from zeroscale.reports import LastEvent, PlannedStopReport
+from zeroscale.reports import LastEvent, PlannedStopReport, PortReport
 from zeroscale.state.last_events import CausedEvent, LastEvents
 from zeroscale.status import Status
 from zeroscale.system.background_file import FileWriter
@@ -27,7 +28,7 @@ def server(tmp_path: Path) -> ManagedServer:
 
 def test_a_server_that_never_ran(server: ManagedServer) -> None:
     stats = StatsRecorder(Status.stopped, 0.0).snapshot(30.0)
-    report = server_report(server.lifecycle, server.config, stats, LastEvents(), 30.0, 1e9)
+    report = server_report(server.lifecycle, server.config, [], stats, LastEvents(), 30.0, 1e9)
     assert (report.name, report.plugin, report.status) == ("one", "stub_server:Server", Status.stopped)
     assert (report.status_age, report.slept) == (30.0, 30.0)
     assert (report.uptime, report.idle_in, report.retry_in) == (None, None, None)
@@ -50,7 +51,7 @@ def test_planned_stops(server: ManagedServer) -> None:
     stats = StatsRecorder(Status.stopped, 0.0).snapshot(30.0)
     cause = Cause(CauseKind.operator, operator="max")
     stops = [PlannedStop(4600.0, cause, ""), PlannedStop(3999.0, replace(cause, detail="late"), "")]
-    report = server_report(server.lifecycle, server.config, stats, LastEvents(), 30.0, 4000.0, planned_stops=stops)
+    report = server_report(server.lifecycle, server.config, [], stats, LastEvents(), 30.0, 4000.0, planned_stops=stops)
     assert report.planned_stops == (
         PlannedStopReport(seconds=600.0, kind="operator", operator="max"),
         PlannedStopReport(seconds=0.0, kind="operator", operator="max", detail="late"),
@@ -64,8 +65,22 @@ def test_where_it_listens_and_what_happened_last(server: ManagedServer) -> None:
         stop=CausedEvent(at=5000.0, kind="operator", operator="max", pause=True),
     )
     config = replace(server.config, hosts=("survival.example.org",))
-    report = server_report(server.lifecycle, config, stats, events, 30.0, 4000.0, keep_asleep_reason="a backup")
+    report = server_report(server.lifecycle, config, [], stats, events, 30.0, 4000.0, keep_asleep_reason="a backup")
     assert (report.listen, report.hosts) == (("25565",), ("survival.example.org",))
     assert report.last_wake == LastEvent(ago=3000.0, kind="login", player="Ada")
     assert report.last_stop == LastEvent(ago=0.0, kind="operator", operator="max", pause=True), "the clock was set back"
     assert (report.awake, report.keep_asleep_reason) == ((), "a backup")
+
+
+def test_each_port_and_who_is_on_it(tmp_path: Path) -> None:
+    web = PortConfig(listen=("8123",), server_port=8100, protocol="http", keeps_awake=True, hosts=("map.example.org",))
+    config = stub_config("one", 25565, 25566, tmp_path, ports=(web,))
+    server = ManagedServer(config, proxy_config(tmp_path, config), FakeReactor(), FileWriter())
+    ended = [port.backend.relaying(lambda: (0, 0)) for port in (*server.ports, server.ports[1])]
+    ended[1]()
+    ended[2]()
+    server.ports[1].backend.relaying(lambda: (0, 0))
+    assert server.report().ports == (
+        PortReport(listen=("25565",), clients=1),
+        PortReport(listen=("8123",), hosts=web.hosts, protocol="http", wakes=False, keeps_awake=True, clients=1),
+    )

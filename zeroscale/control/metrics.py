@@ -7,6 +7,7 @@ address, host), so the number of time series is bounded. The help texts are also
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
@@ -76,6 +77,7 @@ class _ReportCollector(Collector):
         report = self._report()
         yield from _proxy_metrics(report)
         yield from _server_gauges(report.servers)
+        yield _port_clients(report.servers)
         yield from _server_counters(report.servers)
         yield _start_durations(report.servers)
 
@@ -216,6 +218,22 @@ def _server_gauges(servers: tuple[ServerReport, ...]) -> Iterator[Metric]:
             if number is not None:
                 family.add_metric([server.name], number)
         yield family
+
+
+def _port_clients(servers: tuple[ServerReport, ...]) -> Metric:
+    family = _gauge(
+        "zeroscale_port_clients",
+        "clients relayed now, over UDP those with a session, for each port of a server by its listen values",
+        "server",
+        "listen",
+    )
+    for server in servers:
+        clients: Counter[str] = Counter()  # two ports may share a listen value, each for its hosts
+        for port in server.ports:
+            clients[" ".join(port.listen)] += port.clients
+        for listen, number in clients.items():
+            family.add_metric([server.name, listen], number)
+    return family
 
 
 def _server_counters(servers: tuple[ServerReport, ...]) -> Iterator[Metric]:

@@ -14,7 +14,7 @@ from zeroscale.ctl.format import format_size
 from zeroscale.ctl.terminal import clean, paint
 from zeroscale.event_text import cause_text, format_duration
 from zeroscale.events import Cause, CauseKind
-from zeroscale.reports import LastEvent, PlannedStopReport, ServerReport
+from zeroscale.reports import LastEvent, PlannedStopReport, PortReport, ServerReport
 from zeroscale.status import ClientInfo, Status
 
 COLOURS = {
@@ -119,7 +119,7 @@ def table(servers: Sequence[ServerReport], style: ReportStyle) -> Iterator[str]:
 def _facts(server: ServerReport, clock_time: ClockTime) -> Iterator[tuple[str, ...]]:
     """Return the label of each fact, and its texts, each of which begins a line."""
     if server.listen:
-        yield "Listens", ", ".join(server.listen) + (f", for {', '.join(server.hosts)}" if server.hosts else "")
+        yield "Listens", _where(server.listen, server.hosts), *map(_further_port, server.ports[1:])
     if server.awake:
         yield "Awake", *(reason.text for reason in server.awake)
     elif server.keep_awake_reason is not None:
@@ -165,10 +165,30 @@ def _row(server: ServerReport) -> tuple[str, ...]:
         server.status.value,
         " ".join(format_duration(server.status_age).split()[:2]),
         str(len(server.players)) if server.players else "-",
-        _cut(clean(", ".join(server.listen)), LONGEST_CELL),
+        _listens(server),
         _cut(clean(hosts), LONGEST_CELL - len(more)) + more,
         "; ".join(map(clean, _notes(server))),
     )
+
+
+def _listens(server: ServerReport) -> str:
+    number = len(server.ports) - 1
+    more = f" +{number}" if number > 0 else ""
+    return _cut(clean(", ".join(server.listen)), LONGEST_CELL - len(more)) + more
+
+
+def _where(listen: Sequence[str], hosts: Sequence[str]) -> str:
+    return ", ".join(listen) + (f", for {', '.join(hosts)}" if hosts else "")
+
+
+def _further_port(port: PortReport) -> str:
+    protocol = "" if port.protocol == "none" else f" ({port.protocol})"
+    facts = ["1 client" if port.clients == 1 else f"{port.clients or 'no'} clients"]
+    if not port.wakes:
+        facts.append("does not wake it" + (", but keeps it awake" if port.keeps_awake else ""))
+    elif not port.keeps_awake:
+        facts.append("does not keep it awake")
+    return f"{_where(port.listen, port.hosts)}{protocol}: {', '.join(facts)}"
 
 
 def _notes(server: ServerReport) -> Iterator[str]:

@@ -249,6 +249,7 @@ class Backend(Struct):
     :ivar note_protocol: called with the protocol number of each Minecraft client that may join.
     :ivar is_main: it is the server's main port, whose state shows whether the server runs.
     :ivar counts: whether clients keep the server running.
+    :ivar clients: how many clients are relayed now.
     :ivar sign: from when on a client counts as a player; None: as of clients of the server's main port.
     """
 
@@ -265,6 +266,18 @@ class Backend(Struct):
     is_main: bool = True
     counts: bool = True
     sign: PlayerSign | None = None
+    clients: int = 0
+
+    def relaying(self, moved: Callable[[], tuple[int, int]]) -> Callable[[], None]:
+        """Count one more relayed client until the returned function is called; see `ClientStats.relaying`."""
+        self.clients += 1
+        end = self.stats.relaying(moved)
+
+        def ended() -> None:
+            self.clients -= 1
+            end()
+
+        return ended
 
     def unreachable(self, reason: str) -> None:
         """Report that the server, which should be running, did not take a connection; see `Server.unreachable`.

@@ -428,7 +428,7 @@ class Join:
             return self._without_header(to_backend), to_client
 
         self._relayed = moved_without_header
-        self._end_counting = self._backend.stats.relaying(moved_without_header)
+        self._end_counting = self._backend.relaying(moved_without_header)
 
     def _relay_over(self) -> None:
         self.relaying = False

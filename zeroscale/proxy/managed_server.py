@@ -179,6 +179,7 @@ class ManagedServer:
             backend = copy(self.backend)
             backend.proxy_version = config.send_proxy_protocol
             backend.is_main = False
+            backend.clients = 0
             port = self._ports[key] = ServerPort(self, config, backend)
             port.use_address(*self._address)
         return port
@@ -330,6 +331,7 @@ class ManagedServer:
         return server_report(
             self.lifecycle,
             self.config,
+            [port.report() for port in self.ports],
             self._stats.snapshot(now),
             self._start_history.last_events,
             now,

@@ -12,6 +12,7 @@ from zeroscale.frontend.interfaces import Backend
 from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.factory import PortSettings
 from zeroscale.reactor import Reactor
+from zeroscale.reports import PortReport
 
 if TYPE_CHECKING:
     from zeroscale.state.answer_cache import AnswerCache
@@ -63,6 +64,23 @@ class ServerPort:
     def host_kind(self) -> tcp_factory.HostKind | None:
         """How clients of a TCP port name the host that they want; None: they do not."""
         return tcp_factory.host_kind(self.config.wake_on, self.protocol)
+
+    @property
+    def clients(self) -> int:
+        """How many clients are relayed now; over UDP, how many have a session."""
+        return self.backend.clients
+
+    def report(self) -> PortReport:
+        """Return its current state."""
+        config = self.config
+        return PortReport(
+            listen=config.listen,
+            hosts=config.hosts,
+            protocol=self.protocol,
+            wakes=config.wakes,
+            keeps_awake=config.counts,
+            clients=self.clients,
+        )
 
     def use_config(self, config: PortConfig) -> None:
         """Use another configuration, without what depends on settings."""

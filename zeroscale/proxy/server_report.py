@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from zeroscale.config.model import ServerConfig
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
-from zeroscale.reports import LastEvent, PlannedStopReport, PlayerReport, ServerReport, ServerStats
+from zeroscale.reports import LastEvent, PlannedStopReport, PlayerReport, PortReport, ServerReport, ServerStats
 from zeroscale.state.last_events import CausedEvent, LastEvents
 from zeroscale.status import Status
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def server_report(
     lifecycle: ServerLifecycle,
     config: ServerConfig,
+    ports: Sequence[PortReport],
     stats: ServerStats,
     last_events: LastEvents,
     now: float,
@@ -29,6 +30,7 @@ def server_report(
 ) -> ServerReport:
     """Return the current state of a server.
 
+    :param ports: its ports, the main one first.
     :param now: time of the lifecycle's clock.
     :param wall_clock: seconds since 1970.
     :param keep_awake_reason: what keeps it awake even when idle.
@@ -51,6 +53,7 @@ def server_report(
         waiting=tuple(lifecycle.waiting),
         listen=config.listen,
         hosts=config.hosts,
+        ports=tuple(ports),
         awake=tuple(lifecycle.awake_reasons),
         last_wake=_last(last_events.wake, wall_clock),
         last_stop=_last(last_events.stop, wall_clock),
