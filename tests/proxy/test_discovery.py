@@ -309,6 +309,25 @@ async def test_a_described_server_shares_no_port_with_one_of_another_protocol(
 
 
 @pytest_twisted.ensureDeferred
+async def test_described_web_servers_share_a_port_by_their_hosts(
+    world: World, tmp_path: Path, proxies: list[ProxyService]
+) -> None:
+    listen, a, b = free_ports(3)
+    proxy = ProxyService(proxy_config(tmp_path, discovery=DiscoveryConfig(docker=True)), running_reactor())
+    proxies.append(proxy)
+    await proxy.start()
+    await until(lambda: world.docker.end)
+    web = {"plugin": "stub_server:Web", "listen": listen}
+    world.docker.changed({"wiki": {**web, "server": a, "hosts": "wiki.org"}})
+    await until(lambda: "wiki" in proxy.servers)
+    world.docker.changed(
+        {"shop": {**web, "server": b, "hosts": "*.org"}, "wiki": {**web, "server": a, "hosts": "wiki.org"}}
+    )
+    await until(lambda: "shop" in proxy.servers)
+    assert sorted(proxy.servers) == ["shop", "wiki"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_file_that_failed_to_load_is_not_applied_by_a_later_discovery(
     world: World, tmp_path: Path, proxies: list[ProxyService]
 ) -> None:

@@ -76,9 +76,10 @@ def test_fields_for_http_need_a_server_that_speaks_it(tmp_path: Path) -> None:
     for_http = {"waiting": "page", "health_path": "/healthz"}
     generic = {"plugin": "generic", "plugin_positional": ("sleep", "9"), **for_http}
     lines = checked(tmp_path, server("a", tmp_path, **generic), file=Path("/z.toml"))
-    text = "is for HTTP: it needs wake_on http, or protocol=http where the plugin has that argument"
+    text = "is for HTTP: it needs protocol http or wake_on http"
     assert lines == [f"/z.toml: servers.a.waiting: {text}", f"/z.toml: servers.a.health_path: {text}"]
     assert checked(tmp_path, server("a", tmp_path, **generic, wake_on="http")) == []
+    assert checked(tmp_path, server("a", tmp_path, **generic, protocol="http")) == []
     assert checked(tmp_path, server("a", tmp_path, plugin="stub_server:Web", **for_http)) == []
     assert checked(tmp_path, server("a", tmp_path, **for_http)) == [
         "--waiting: is for servers that do not speak Minecraft, and this one does; remove it",

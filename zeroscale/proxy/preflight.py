@@ -104,7 +104,7 @@ def mistakes(
                 yield Mistake(f"{path}.{name}", text, where=f"--{name.replace('_', '-')}")
             if server.wake_on is None and port_protocol(server.all_ports[0], plugin) not in ("minecraft", "http"):
                 for name in tcp_factory.fields_for_http(server):
-                    text = "is for HTTP: it needs wake_on http, or protocol=http where the plugin has that argument"
+                    text = "is for HTTP: it needs protocol http or wake_on http"
                     yield Mistake(f"{path}.{name}", text, where=f"--{name.replace('_', '-')}")
             directory = operator_directory(server, config, plugin)
             lists = PlayerLists(ServerFiles(directory), reactor.seconds) if plugin.speaks_minecraft else None

@@ -31,6 +31,17 @@ def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert {*tmp_path.rglob("*")} == {path, tmp_path / "b"}, "nothing is made"
 
 
+def test_it_shows_which_host_leads_to_which_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "zeroscale.toml"
+    web = '[servers.{}]\nplugin = "generic"\nplugin_arguments.command = ["true"]\nprotocol = "http"\nlisten = 80\n'
+    wiki = web.format("wiki") + 'server = 8080\nhosts = ["wiki.example.org", "*.wiki.example.org"]\n'
+    wiki += '[[servers.wiki.ports]]\nprotocol = "http"\nlisten = 80\nserver = 8081\nhosts = ["map.example.org"]\n'
+    shown = "80: wiki.example.org, *.wiki.example.org to wiki; map.example.org to wiki; other hosts to"
+    assert checked(path, wiki, capsys)[1].splitlines()[1:] == [f"  {shown} no server"]
+    shop = web.format("shop") + "server = 8082\n" + SERVER.format(name="game", listen=25565, server=25575)
+    assert checked(path, wiki + shop, capsys)[1].splitlines()[1:] == [f"  {shown} shop"]
+
+
 @pytest.mark.parametrize(
     ("installed", "warns"),
     [(["zeroscale-proxy"], False), (["zeroscale"], False), (["zeroscale", "zeroscale-proxy"], True)],

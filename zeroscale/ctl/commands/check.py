@@ -6,10 +6,12 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from zeroscale.config import loader
+from zeroscale.config.model import ServerConfig
 from zeroscale.ctl import exit_codes
 from zeroscale.errors import ConfigMistakes
 from zeroscale.version import DISTRIBUTION, OLDER
@@ -53,12 +55,28 @@ def run(args: argparse.Namespace) -> int:
         return exit_codes.USAGE if error.usage else exit_codes.REFUSED
     finally:
         logging.getLogger("zeroscale").removeHandler(warnings)
-    print(f"{args.file}: no mistakes, {servers} server{'' if servers == 1 else 's'}")
+    print(f"{args.file}: no mistakes, {len(servers)} server{'' if len(servers) == 1 else 's'}")
+    for line in hosts_by_port(servers):
+        print(line)
     return exit_codes.DONE
 
 
-def check(path: Path) -> int:
-    """Check a file as `zeroscale` does before it starts, and return the number of its servers.
+def hosts_by_port(servers: Iterable[ServerConfig]) -> Iterator[str]:
+    """Yield a line for each port with `hosts`: which host leads to which server."""
+    by_port: dict[str, list[tuple[str, str]]] = {}
+    for server in servers:
+        for port in server.all_ports:
+            for listen in port.listen:
+                by_port.setdefault(listen, []).append((", ".join(port.hosts), server.name))
+    for listen, led in by_port.items():
+        named = [f"{hosts} to {server}" for hosts, server in led if hosts]
+        if named:
+            default = next((server for hosts, server in led if not hosts), "no server")
+            yield f"  {listen}: {'; '.join(named)}; other hosts to {default}"
+
+
+def check(path: Path) -> Sequence[ServerConfig]:
+    """Check a file as `zeroscale` does before it starts, and return its servers.
 
     :raises ConfigMistakes: all mistakes, each with the path of the file before it.
     """
@@ -66,7 +84,7 @@ def check(path: Path) -> int:
     from zeroscale.proxy import service  # importing it takes half a second and installs a reactor
 
     service.check(reading.config, file=path, known=reading.mistakes)
-    return len(reading.config.servers)
+    return reading.config.servers
 
 
 def _is_installed(distribution: str) -> bool:
