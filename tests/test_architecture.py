@@ -67,7 +67,7 @@ RULES = [
     Rule(("server_log",), ()),
     Rule(("reactor",), (), outside=("twisted", "zope"), never=REACTOR),
     Rule(("protocols",), VALUES, never=(*PURE, "logging")),
-    Rule(("protocols.sniffing",), VALUES, outside=("regex",), never=(*PURE, "logging")),
+    Rule(("protocols.sniffing", "protocols.udp"), VALUES, outside=("regex",), never=(*PURE, "logging")),
     Rule(("sockets",), ("errors", "reactor"), outside=("twisted", "zope"), never=REACTOR),
     Rule(("relay",), ("backoff", "errors", "reactor", "sockets"), outside=("twisted", "zope"), never=REACTOR),
     Rule(("system",), ("errors", "status")),

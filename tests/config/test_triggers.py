@@ -32,9 +32,32 @@ def test_a_pattern_to_wake_on_is_of_bytes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "count", "seconds"),
+    [
+        ("datagrams:1", 1, 10.0),
+        ("datagrams:3/10", 3, 10.0),
+        ("datagrams:20/0.5", 20, 0.5),
+        ("datagrams:2/3600", 2, 3600),
+    ],
+)
+def test_a_number_of_datagrams_to_wake_on(text: str, count: int, seconds: float) -> None:
+    trigger = parse_wake_on(text)
+    assert (trigger.kind, trigger.count, trigger.seconds) == ("datagrams", count, seconds)
+
+
+@pytest.mark.parametrize(
     ("text", "named"),
     [
         ("tsl", "$"),
+        ("datagrams", "$"),
+        ("datagrams:", "; after datagrams: comes a number"),
+        ("datagrams:3/", "; after datagrams: comes a number"),
+        ("datagrams:-1", "; after datagrams: comes a number"),
+        ("datagrams:\u0661", "; after datagrams: comes a number"),
+        ("datagrams:0", "; the number of datagrams is from 1 to 20, not 0"),
+        ("datagrams:21/10", "; the number of datagrams is from 1 to 20, not 21"),
+        ("datagrams:3/0", "; the datagrams come within more than 0 and at most 3600 seconds"),
+        ("datagrams:3/3601", "; the datagrams come within"),
         ("", "$"),
         ("tls:1.3", "$"),
         ("regex", "$"),

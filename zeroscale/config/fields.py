@@ -16,7 +16,7 @@ from typing import NoReturn
 from msgspec import Struct, inspect
 
 from zeroscale.access_lists import AccessList
-from zeroscale.config import durations, sizes, triggers
+from zeroscale.config import durations, sizes, triggers, udp_listen
 from zeroscale.config.messages import show
 from zeroscale.config.model import HIGHEST_PORT, is_host
 
@@ -232,6 +232,11 @@ def _endpoint(given: object, base: Path) -> str:
         return str(int(given))
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*:.+", given):
         raise ValueError
+    if given.startswith(udp_listen.UDP):
+        try:
+            udp_listen.parse(given)
+        except ValueError as error:
+            raise ValueError(f"; {error}") from None
     return _rooted(given, base)
 
 

@@ -170,9 +170,22 @@ def is_udp(listen: str) -> bool:
     return listen.startswith("udp:")
 
 
+FOR_UDP = ("datagrams:", "regex:")
+
+
+def _begins(wake_on: str, kinds: tuple[str, ...]) -> bool:
+    return wake_on.startswith(kinds)
+
+
+def _expects_greeting(ready: str) -> bool:
+    return ready.startswith("bytes:") and "=>" not in ready
+
+
 def _mixed(listen: tuple[str, ...]) -> bool:
     return len({is_udp(each) for each in listen}) > 1
 
+
+ONLY_V2 = "version 1 of the PROXY protocol is for TCP; over UDP write v2"
 
 TRANSPORT_RULES = (
     Rule(("listen",), _mixed, "has ports for TCP and for UDP; describe those of one kind in a table of ports"),
@@ -186,6 +199,22 @@ TRANSPORT_RULES = (
         lambda protocol, listen: protocol in ("minecraft", "http") and is_udp(listen[0]),
         "{values[0]} is spoken over TCP, but {1} is a port for UDP",
     ),
+    Rule(
+        ("wake_on", "listen"),
+        lambda wake_on, listen: is_udp(listen[0]) and wake_on is not None and not _begins(wake_on, FOR_UDP),
+        "{values[0]} is for TCP, but {1} is a port for UDP; write datagrams:NUMBER/SECONDS or regex:PATTERN",
+    ),
+    Rule(
+        ("wake_on", "listen"),
+        lambda wake_on, listen: not is_udp(listen[0]) and wake_on is not None and _begins(wake_on, ("datagrams:",)),
+        "{values[0]} is for UDP, but {1} is a port for TCP",
+    ),
+    Rule(
+        ("hosts", "listen"),
+        lambda hosts, listen: bool(hosts) and is_udp(listen[0]),
+        "names of hosts are not in datagrams: a UDP port belongs to one server",
+    ),
+    Rule(("hold", "listen"), lambda hold, listen: hold and not is_udp(listen[0]), "is for UDP, but {1} is for TCP"),
 )
 """What holds for the main port and for each further one."""
 
@@ -218,6 +247,16 @@ class PortConfig(msgspec.Struct, frozen=True, kw_only=True):
             ("health_path", "protocol", "wake_on"),
             lambda path, protocol, wake_on: path is not None and not _is_http(protocol, wake_on),
             "a check by its path is for HTTP: it needs {1} http",
+        ),
+        Rule(
+            ("send_proxy_protocol", "listen"),
+            lambda version, listen: version == "v1" and is_udp(listen[0]),
+            ONLY_V2,
+        ),
+        Rule(
+            ("server_path", "listen"),
+            lambda path, listen: path is not None and is_udp(listen[0]),
+            "is a Unix socket, to which no datagrams are sent: write a port",
         ),
     )
 
@@ -307,6 +346,18 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             "the name of a variable is not empty and contains no '='",
         ),
         *TRANSPORT_RULES,
+        Rule(("proxy_protocol", "listen"), lambda header, listen: header.send == "v1" and is_udp(listen[0]), ONLY_V2),
+        Rule(
+            ("proxy_protocol", "listen"),
+            lambda header, listen: bool(header.accept_from) and is_udp(listen[0]),
+            "headers are not read in datagrams: remove accept_from",
+        ),
+        Rule(
+            ("ready", "listen"),
+            lambda ready, listen: is_udp(listen[0]) and (ready.startswith("http") or _expects_greeting(ready)),
+            "a server that speaks UDP does not speak first: write connect, bytes:QUESTION=>EXPECTED, command:COMMAND "
+            "or line:PATTERN",
+        ),
     )
 
     name: Annotated[str, key(internal=True, hint="the name is that of the table, [servers.NAME]")]
@@ -662,8 +713,9 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     wake_on: Annotated[
         str | None,
         key(
-            "what a client must send to wake the server: connect (nothing), data, tls, http, ssh or regex:PATTERN",
-            default="connect; http with the plugin's argument protocol=http",
+            "what a client must send to wake the server: connect (nothing), data, tls, http, ssh or regex:PATTERN; "
+            "over UDP datagrams:NUMBER/SECONDS or regex:PATTERN",
+            default="connect; http with the plugin's argument protocol=http; datagrams:3/10 over UDP",
             kind="wake_on",
             group=TCP,
             metavar="TRIGGER",

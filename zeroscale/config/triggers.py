@@ -14,11 +14,11 @@ from msgspec import Struct
 if TYPE_CHECKING:
     import regex
 
-WakeKind = Literal["connect", "data", "tls", "http", "ssh", "regex"]
+WakeKind = Literal["connect", "data", "tls", "http", "ssh", "regex", "datagrams"]
 
 WAKE_WORDS: tuple[WakeKind, ...] = ("connect", "data", "tls", "http", "ssh")
 
-WAKE_EXPECTED = f"one of {', '.join(WAKE_WORDS)} or regex:PATTERN"
+WAKE_EXPECTED = f"one of {', '.join(WAKE_WORDS)} or regex:PATTERN; for UDP datagrams:NUMBER/SECONDS or regex:PATTERN"
 HEALTH_PATH_EXPECTED = "a path such as /healthz"
 READY_EXPECTED = (
     "one of connect, bytes:EXPECTED, bytes:QUESTION=>EXPECTED, http:/PATH, http:/PATH=STATUS, command:COMMAND or "
@@ -31,6 +31,15 @@ _PATH_RULE = "a path begins with a slash, and spaces and what is not ASCII in it
 LONGEST_PATTERN = 1000
 """Characters of a pattern."""
 
+DATAGRAMS_WITHIN = 10.0
+"""Seconds within which the datagrams have to come, unless the value says it."""
+
+MOST_DATAGRAMS = 20
+"""More are no better sign of a client: whoever can forge one address can send any number from it. The times of that
+many are kept for each address."""
+
+LONGEST_WITHIN = 3600.0
+
 LONGEST_HEALTH_PATH = 1000
 """Characters of a path of health checks; `protocols.http` reads request lines of 8192 bytes."""
 
@@ -41,12 +50,20 @@ ANY_ANSWER = range(100, 500)
 class WakeTrigger(Struct, frozen=True):
     """What a client must send to wake a server.
 
-    :ivar kind: `connect` is nothing; `data` is any byte.
+    :ivar kind: `connect` is nothing; `data` is any byte; `datagrams` is for UDP.
     :ivar pattern: for `regex`: what its bytes must match, from the first one on.
+    :ivar count: for `datagrams`: how many of one address.
+    :ivar seconds: for `datagrams`: within which time.
     """
 
     kind: WakeKind
     pattern: regex.Pattern[bytes] | None = None
+    count: int = 0
+    seconds: float = 0.0
+
+
+DEFAULT_DATAGRAMS = WakeTrigger("datagrams", count=3, seconds=DATAGRAMS_WITHIN)
+"""What wakes a UDP server: scanners send one or two."""
 
 
 class ConnectCheck(Struct, frozen=True):
@@ -107,6 +124,8 @@ def parse_wake_on(text: str) -> WakeTrigger:
     kind, colon, pattern = text.partition(":")
     if kind == "regex" and colon:
         return WakeTrigger("regex", _bytes_pattern(pattern))
+    if kind == "datagrams" and colon:
+        return _datagrams(pattern)
     raise ValueError
 
 
@@ -144,6 +163,18 @@ def parse_health_path(text: str) -> str:
     if len(text) > LONGEST_HEALTH_PATH:
         raise ValueError(f"; it is longer than {LONGEST_HEALTH_PATH} characters")
     return text
+
+
+def _datagrams(value: str) -> WakeTrigger:
+    found = re.fullmatch(r"([0-9]{1,9})(?:/([0-9]{1,9}(?:\.[0-9]{1,9})?))?", value, re.ASCII)
+    if found is None:
+        raise ValueError("; after datagrams: comes a number, or a number and seconds, such as datagrams:3/10")
+    count, seconds = int(found[1]), float(found[2] or DATAGRAMS_WITHIN)
+    if not 1 <= count <= MOST_DATAGRAMS:
+        raise ValueError(f"; the number of datagrams is from 1 to {MOST_DATAGRAMS}, not {count}")
+    if not 0 < seconds <= LONGEST_WITHIN:
+        raise ValueError(f"; the datagrams come within more than 0 and at most {LONGEST_WITHIN:.0f} seconds")
+    return WakeTrigger("datagrams", count=count, seconds=seconds)
 
 
 def _http_check(value: str) -> HttpCheck:

@@ -28,6 +28,7 @@ V1_START = b"PROXY "
 
 LOCAL, PROXY = 0x20, 0x21
 UNSPECIFIED, TCP4, TCP6 = 0x00, 0x11, 0x21
+UDP4, UDP6 = 0x12, 0x22
 IPV4_BYTES, IPV6_BYTES = 12, 36
 
 MOST_KEPT = 256
@@ -37,7 +38,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Endpoint(Struct, frozen=True):
-    """One end of a TCP connection.
+    """One end of a connection, or of a datagram's way.
 
     :ivar host: an IPv4 or IPv6 address; the parsers turn an IPv4-mapped IPv6 address into the IPv4 address.
     :ivar port: 0 to 65535.
@@ -58,10 +59,11 @@ class ProxyHeader(Struct, frozen=True):
     destination: Endpoint | None
 
 
-def encode(version: Version, source: Endpoint, destination: Endpoint) -> bytes:
+def encode(version: Version, source: Endpoint, destination: Endpoint, *, datagrams: bool = False) -> bytes:
     """Return the header of a connection that is made on behalf of `source`.
 
-    :raises ValueError: an invalid address, or a port out of range.
+    :param datagrams: it is for the first datagram of a client over UDP; version 2 only.
+    :raises ValueError: an invalid address, a port out of range, or version 1 for datagrams.
     """
     ends = [_parsed(end.host) for end in (source, destination)]
     # A header has one address family: beside an IPv6 end, an IPv4 end is written as a mapped address.
@@ -71,10 +73,13 @@ def encode(version: Version, source: Endpoint, destination: Endpoint) -> bytes:
     if not all(0 <= end.port <= 0xFFFF for end in (source, destination)):
         raise ValueError("a port out of range")
     if version == "v1":
+        if datagrams:
+            raise ValueError("version 1 is for TCP")
         family = "TCP4" if is_ipv4 else "TCP6"
         return f"PROXY {family} {ends[0]} {ends[1]} {source.port} {destination.port}\r\n".encode("ascii")
     addresses = ends[0].packed + ends[1].packed + struct.pack(">HH", source.port, destination.port)
-    return SIGNATURE + struct.pack(">BBH", PROXY, TCP4 if is_ipv4 else TCP6, len(addresses)) + addresses
+    kind = (UDP4 if is_ipv4 else UDP6) if datagrams else (TCP4 if is_ipv4 else TCP6)
+    return SIGNATURE + struct.pack(">BBH", PROXY, kind, len(addresses)) + addresses
 
 
 @lru_cache(MOST_KEPT)

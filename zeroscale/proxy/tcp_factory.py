@@ -115,6 +115,8 @@ def conversation(
         case "regex":
             assert trigger.pattern is not None
             return TcpConversation(sniffer=sniffing.matching_pattern(trigger.pattern))
+        case "datagrams":
+            raise ValueError("for UDP only")
 
 
 def shared_conversation(
@@ -159,7 +161,7 @@ def probe(config: ServerConfig, reactor: Reactor, environment: ChildEnvironment)
             request = http.get_request(config.server_host, config.server_port, path)
             check = HttpStatusCheck(request, http.parse_status, statuses)
         case triggers.ExecCheck(words):
-            command = partial(_run_command, words, config, environment)
+            command = partial(run_ready_command, words, config, environment)
     return TcpProbe(
         reactor,
         config.server_host,
@@ -170,10 +172,11 @@ def probe(config: ServerConfig, reactor: Reactor, environment: ChildEnvironment)
     )
 
 
-def _run_command(words: tuple[str, ...], config: ServerConfig, environment: ChildEnvironment) -> Deferred[int]:
-    from zeroscale.probes.command import run_ready_command
+def run_ready_command(words: tuple[str, ...], config: ServerConfig, environment: ChildEnvironment) -> Deferred[int]:
+    """Run the command of a check; fires with its exit code."""
+    from zeroscale.probes import command
 
-    return from_coroutine(run_ready_command(words, config.directory, environment))
+    return from_coroutine(command.run_ready_command(words, config.directory, environment))
 
 
 def probe_header(config: ServerConfig) -> bytes:
