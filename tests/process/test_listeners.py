@@ -18,7 +18,7 @@ HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrn
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
 def test_a_listener_is_found_at_any_address(host: str, by_proc: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if by_proc:
-        monkeypatch.setattr(sock_diag, "listeners", lambda _port: None)
+        monkeypatch.setattr(sock_diag, "listeners", lambda port, *, datagrams=False: None)
     port = free_port()
     assert listeners.describe(port) is None
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -34,10 +34,28 @@ def test_a_connection_is_no_listener() -> None:
         assert listeners.listeners(client.getsockname()[1]) == []
 
 
+@pytest.mark.parametrize("by_proc", [False, True])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
+def test_a_socket_that_receives_datagrams_is_found(host: str, by_proc: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by_proc:
+        monkeypatch.setattr(sock_diag, "listeners", lambda port, *, datagrams=False: None)
+    port = free_port()
+    assert listeners.describe(port, datagrams=True) is None
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((host, port))
+        [found] = listeners.listeners(port, datagrams=True)
+        assert found.user_id == os.geteuid()
+        assert listeners.listeners(port) == []  # of TCP
+        assert str(os.getpid()) in (listeners.describe(port, datagrams=True) or "")
+        with socket.socket(server.family, socket.SOCK_DGRAM) as client:
+            client.connect(server.getsockname())
+            assert listeners.listeners(client.getsockname()[1], datagrams=True) == []  # receives from one address only
+
+
 def test_a_process_that_may_not_be_inspected_is_told_by_its_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sock_diag, "listeners", lambda _port: None)
+    monkeypatch.setattr(sock_diag, "listeners", lambda port, *, datagrams=False: None)
     monkeypatch.setattr(procfs, "PROC", tmp_path)
     (tmp_path / "net").mkdir()
     line = (
@@ -50,7 +68,7 @@ def test_a_process_that_may_not_be_inspected_is_told_by_its_user(
 
 
 def test_where_the_kernel_cannot_be_asked_and_there_is_no_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sock_diag, "listeners", lambda _port: None)
+    monkeypatch.setattr(sock_diag, "listeners", lambda port, *, datagrams=False: None)
     monkeypatch.setattr(procfs, "PROC", tmp_path / "missing")
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert listeners.describe(server.getsockname()[1]) is None

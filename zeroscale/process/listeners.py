@@ -1,4 +1,4 @@
-"""Find the processes that listen on a TCP port of this machine.
+"""Find the processes that listen on a TCP port of this machine, or receive on a UDP port.
 
 Without /proc no process is known, and on systems other than Linux no listener.
 """
@@ -18,14 +18,16 @@ NAMED_AT_MOST = 5
 """Processes that a message names."""
 
 
-def listeners(port: int, host: str | None = None) -> list[Listener]:
+def listeners(port: int, host: str | None = None, *, datagrams: bool = False) -> list[Listener]:
     """Return the sockets that listen on the port, also those of other users' processes.
 
     :param host: only those that a connection to this address reaches; None, or a name other than localhost: all.
+    :param datagrams: the port is of UDP.
     """
-    found = sock_diag.listeners(port)
+    found = sock_diag.listeners(port, datagrams=datagrams)
     if found is None:
-        found = [listener for table in ("tcp", "tcp6") for listener in _read(table, port)]
+        tables = ("udp", "udp6") if datagrams else ("tcp", "tcp6")
+        found = [listener for table in tables for listener in _read(table, port)]
     return [listener for listener in found if listener.address.is_unspecified or _is_at(listener, host)]
 
 
@@ -39,17 +41,19 @@ def processes(port: int, host: str | None = None, *, among: Collection[int] | No
     return procfs.holders_of_sockets({listener.inode for listener in found}, among) if found else []
 
 
-def describe(port: int, host: str | None = None) -> str | None:
+def describe(port: int, host: str | None = None, *, datagrams: bool = False) -> str | None:
     """Return who listens on the port, for a message such as "... already answers"; None: nobody is known to.
 
     :param host: as for `listeners`.
+    :param datagrams: as for `listeners`.
     """
-    found = listeners(port, host)
+    found = listeners(port, host, datagrams=datagrams)
     if not found:
         return None
     holders = procfs.holders_of_sockets({listener.inode for listener in found})
     if not holders:
-        return f"a process of user {account_name(found[0].user_id)} (`ss -ltnp` shows it to root)"
+        command = "ss -lunp" if datagrams else "ss -ltnp"
+        return f"a process of user {account_name(found[0].user_id)} (`{command}` shows it to root)"
     named = ", ".join(
         f"process {holder} ({procfs.program_name(holder) or 'unknown'})" for holder in holders[:NAMED_AT_MOST]
     )
@@ -61,9 +65,10 @@ def _read(table: str, port: int) -> Iterator[Listener]:
         content = (procfs.PROC / "net" / table).read_bytes()
     except OSError:
         return
-    # sl, local address, remote address, state (0A: include/net/tcp_states.h), queues, timer, retransmits, uid, timeout,
-    # inode. The table has each connection of the machine.
-    pattern = rb"^ *[0-9]+: ([0-9A-F]+):%04X [0-9A-F:]+ 0A \S+ \S+ \S+ +([0-9]+) +[0-9]+ ([0-9]+) " % port
+    state = b"07" if table.startswith("udp") else b"0A"
+    # sl, local address, remote address, state (include/net/tcp_states.h: 0A, for UDP 07), queues, timer, retransmits,
+    # uid, timeout, inode. The table has each connection of the machine.
+    pattern = rb"^ *[0-9]+: ([0-9A-F]+):%04X [0-9A-F:]+ %b \S+ \S+ \S+ +([0-9]+) +[0-9]+ ([0-9]+) " % (port, state)
     for address, user_id, inode in re.findall(pattern, content, re.MULTILINE):
         yield Listener(inode=int(inode), user_id=int(user_id), address=_address(address))
 

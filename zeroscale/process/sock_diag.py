@@ -1,4 +1,6 @@
-"""Ask Linux which sockets listen on a TCP port (sock_diag(7)): it costs the same on a machine with many connections.
+"""Ask Linux which sockets listen on a TCP port, or receive on a UDP port (sock_diag(7)).
+
+It costs the same on a machine with many connections.
 
 /proc/net/tcp has each of them, also those that have ended and wait; with 100 000 it takes 0.3 s to read.
 """
@@ -18,6 +20,8 @@ SOCK_DIAG_BY_FAMILY = 20
 NLM_F_REQUEST_DUMP = 0x301
 NLMSG_DONE = 3
 TCP_LISTEN = 10
+UNCONNECTED = 7
+"""The state of a UDP socket that receives from everyone."""
 
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port id
 _REQUEST = struct.Struct("=BBBxI2s46x")  # inet_diag_req_v2: family, protocol, extensions, states; local port
@@ -43,14 +47,19 @@ class Listener(Struct, frozen=True):
     address: ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def listeners(port: int) -> list[Listener] | None:
-    """Return the sockets that listen on the port; None: the system cannot be asked in this way."""
+def listeners(port: int, *, datagrams: bool = False) -> list[Listener] | None:
+    """Return the sockets that listen on the port; None: the system cannot be asked in this way.
+
+    :param datagrams: of UDP: those that receive from everyone.
+    """
     if not hasattr(socket, "AF_NETLINK"):
         return None
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG) as kernel:
             kernel.settimeout(LIMIT)
-            return [found for family in (socket.AF_INET, socket.AF_INET6) for found in _ask(kernel, family, port)]
+            return [
+                found for family in (socket.AF_INET, socket.AF_INET6) for found in _ask(kernel, family, port, datagrams)
+            ]
     except (OSError, ValueError, struct.error):  # no such family or module here, or another format
         return None
 
@@ -61,13 +70,14 @@ def unmapped(packed: bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _ask(kernel: socket.socket, family: int, port: int) -> Iterator[Listener]:
+def _ask(kernel: socket.socket, family: int, port: int, datagrams: bool) -> Iterator[Listener]:
     """Ask for the sockets of one family.
 
     :raises OSError: it cannot be asked.
     :raises ValueError: the answer is an error, or not understood.
     """
-    request = _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 1 << TCP_LISTEN, port.to_bytes(2, "big"))
+    protocol, state = (socket.IPPROTO_UDP, UNCONNECTED) if datagrams else (socket.IPPROTO_TCP, TCP_LISTEN)
+    request = _REQUEST.pack(family, protocol, 0, 1 << state, port.to_bytes(2, "big"))
     length = _HEADER.size + len(request)
     kernel.send(_HEADER.pack(length, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST_DUMP, family, 0) + request)
     while True:
