@@ -193,10 +193,12 @@ class PlayerSession:
     silent: bool = False
     announced: bool = True
     moved: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    away_since: float | None = None
 
-    def end(self) -> None:
+    def end(self, at: float | None = None) -> None:
         assert not self.ended, "a session was ended twice"
         self.ended = True
+        self.away_since = at
         self.silent = self.moved()[0] == 0
 
 

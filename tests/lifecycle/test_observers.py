@@ -29,3 +29,14 @@ def test_an_observer_added_during_a_change_is_called_at_the_next() -> None:
     observers.notify(1)
     observers.notify(2)
     assert seen == [2]
+
+
+def test_an_observer_that_is_removed_is_called_no_more() -> None:
+    seen: list[int] = []
+    observers: Observers[int] = Observers(lambda fault: None)
+    remove = observers.add(seen.append)
+    observers.notify(1)
+    remove()
+    remove()
+    observers.notify(2)
+    assert seen == [1]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from zeroscale.access_lists import (
     LONGEST_NAME,
@@ -181,6 +182,19 @@ class Admission:
         if isinstance(event, LoginRequested) and _CONTROL.search(event.name):
             return _CONTROL_NAME
         refusal = check(self._lists(), self._rules, claim_of(event, address), self._wall_clock())
+        if refusal is None and would_wake(view, now) and not self._wakes.take(self._key(address), now):
+            return _TOO_MANY_WAKES
+        return refusal
+
+    def check_address(self, address: str, name: str, view: ServerSnapshot, now: float) -> Refusal | None:
+        """Return why a client without a login may not wake the server; None: it may.
+
+        The server's whitelist is not asked: the client's name, if it has given one, is not that of a Java player.
+        """
+        if view.status is Status.running or view.lockout is not None:
+            return None
+        lists = replace(self._lists(), enforces_whitelist=False)
+        refusal = check(lists, self._rules, ClaimedIdentity(name, None, address), self._wall_clock())
         if refusal is None and would_wake(view, now) and not self._wakes.take(self._key(address), now):
             return _TOO_MANY_WAKES
         return refusal

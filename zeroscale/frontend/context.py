@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from twisted.python.failure import Failure
+
 from zeroscale.frontend.access_log import AccessLog
 from zeroscale.frontend.connection_limits import Network, PendingConnections
 from zeroscale.frontend.interfaces import Backend, Messages, RelayService
@@ -47,6 +49,7 @@ class FrontendContext:
     :ivar answer_unknown_host: answer clients whose host matches no server, instead of closing the connection.
     :ivar poller: watches the sockets of plain connections; None: they are the reactor's.
     :ivar refusals: bounds how often refused logins are reported.
+    :ivar relay_crashed: called when a relay's thread has died.
     :ivar unrouted: number of ended connections without a server, for each outcome.
     """
 
@@ -59,6 +62,7 @@ class FrontendContext:
         handshake_timeout: float,
         answer_unknown_host: bool = False,
         poller: SocketPoller | None = None,
+        relay_crashed: Callable[[Failure], None] = lambda failure: failure.raiseException(),
     ) -> None:
         self.reactor = reactor
         self.relays = relays
@@ -67,6 +71,7 @@ class FrontendContext:
         self.handshake_timeout = handshake_timeout
         self.answer_unknown_host = answer_unknown_host
         self.poller = poller
+        self.relay_crashed = relay_crashed
         self.access_log = AccessLog(reactor)
         self.deadlines = Deadlines(reactor)
         self.refusals = RefusalReports()

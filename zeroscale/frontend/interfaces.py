@@ -175,6 +175,10 @@ class AdmissionPolicy(Protocol):
         """Return the same for an admitted client that has to wake the server again."""
         ...
 
+    def check_address(self, address: str, name: str, view: ServerSnapshot, now: float) -> Refusal | None:
+        """Return why a client without a login, which may have claimed a name, may not wake the server."""
+        ...
+
     def knows_name(self, name: str) -> bool:
         """Return whether the server's own lists contain a player of this name."""
         ...

@@ -101,9 +101,12 @@ class ServerLifecycle:
         """Why the server failed last, for the operator, and when; None: it has not failed."""
         return self._record.last_error
 
-    def add_observer(self, changed: Callable[[ServerSnapshot], None]) -> None:
-        """Register `changed`, to be called with the new snapshot at every change of status."""
-        self._observers.add(changed)
+    def add_observer(self, changed: Callable[[ServerSnapshot], None]) -> Callable[[], None]:
+        """Register `changed`, to be called with the new snapshot at every change of status.
+
+        :returns: a function that ends that.
+        """
+        return self._observers.add(changed)
 
     def add_session_observer(self, changed: Callable[[], None]) -> None:
         """Register `changed`, to be called whenever a player has joined or left."""

@@ -18,11 +18,17 @@ class Observers(Generic[T]):
 
     def __init__(self, on_error: Callable[[Failure], None]) -> None:
         self._on_error = on_error
-        self._callbacks: list[Callable[[T], None]] = []
+        self._callbacks: list[Callable[[T], object]] = []
 
-    def add(self, callback: Callable[[T], None]) -> None:
-        """Register `callback`, to be called at every change."""
+    def add(self, callback: Callable[[T], object]) -> Callable[[], None]:
+        """Register `callback`, to be called at every change; return a function that ends that."""
         self._callbacks.append(callback)
+
+        def remove() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return remove
 
     def notify(self, value: T) -> None:
         """Call all observers, in the order in which they were added; one that raises does not stop the others."""

@@ -268,6 +268,11 @@ class DatagramPort:
         """Return the live sessions."""
         return list(self._sessions)
 
+    def set_session_timeout(self, seconds: float) -> None:
+        """End sessions after this long without a datagram from now on."""
+        self._sessions.timeout = seconds
+        self._sweep_interval = seconds / 4
+
     def open_session(
         self, client: DatagramClient, backend: tuple[str, int], early: Sequence[bytes], header: bytes = b""
     ) -> DatagramSession:

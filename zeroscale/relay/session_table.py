@@ -31,12 +31,12 @@ class SessionTable(Generic[Key, Item]):
     """The sessions of one port.
 
     :param most: how many there may be.
-    :param timeout: seconds without a datagram after which one is idle.
+    :param timeout: seconds without a datagram after which one is idle; may be changed.
     """
 
     def __init__(self, most: int, timeout: float) -> None:
         self._most = most
-        self._timeout = timeout
+        self.timeout = timeout
         self._sessions: dict[Key, Item] = {}
         self._unproved: dict[Key, Item] = {}
 
@@ -76,4 +76,4 @@ class SessionTable(Generic[Key, Item]):
 
     def idle(self, now: float) -> list[Key]:
         """Return the keys of the sessions on which nothing was sent for the time-out."""
-        return [key for key, session in self._sessions.items() if now - session.last >= self._timeout]
+        return [key for key, session in self._sessions.items() if now - session.last >= self.timeout]

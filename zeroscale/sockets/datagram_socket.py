@@ -46,17 +46,30 @@ def listen_datagrams(host: str, port: int) -> socket.socket:
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            else:
-                sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        _prepare(sock, host)
         sock.bind(_sockaddr(host, port))
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def prepare_inherited(sock: socket.socket) -> None:
+    """Make a bound socket that another process has opened like those of `listen_datagrams`.
+
+    :raises OSError: it cannot be used.
+    """
+    sock.setblocking(False)
+    _prepare(sock, sock.getsockname()[0])
+
+
+def _prepare(sock: socket.socket, host: str) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
 
 
 def connect_datagrams(host: str, port: int) -> socket.socket:

@@ -1,0 +1,514 @@
+"""One UDP port of one server: what its clients are answered while the server sleeps, what wakes it, and their sessions.
+
+The conversation reads datagrams until a session is open; from then on the relay moves them unread. A source address can
+be forged, so everything that is kept for one is bounded, and what is sent to it is limited.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import Struct
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from zeroscale.errors import ProtocolError, RelayError, ServerUnavailable
+from zeroscale.events import Cause, CauseKind
+from zeroscale.frontend.backend_address import BackendAddress
+from zeroscale.frontend.connection_limits import Network, is_within, normalised, rate_limit_key
+from zeroscale.frontend.context import FrontendContext
+from zeroscale.frontend.datagram_hold import DatagramHold
+from zeroscale.frontend.datagram_limits import AnswerLimits
+from zeroscale.frontend.datagram_record import DatagramRecord
+from zeroscale.frontend.decision import LOCKOUT, Refusal
+from zeroscale.frontend.interfaces import Backend, PlayerSession
+from zeroscale.protocols.datagrams import ClientReply, DatagramConversation, Reply, WakeRequested
+from zeroscale.protocols.proxy_protocol import Endpoint, encode
+from zeroscale.protocols.udp import UdpConversation
+from zeroscale.relay.datagram_relay import DatagramPort
+from zeroscale.relay.datagram_session import DatagramClient, DatagramSession, SessionEnd
+from zeroscale.status import ClientInfo, ServerSnapshot, Status
+
+logger = logging.getLogger("zeroscale.access")
+
+MOST_WAITING = 64
+"""Clients, each of another address, that are shown as waiting for the server. Others wake it and are served as well."""
+
+MOST_ANSWERED = 4096
+"""Clients whose socket is remembered, for replies that come later; the one answered longest ago is forgotten."""
+
+LEFTOVER_SILENCE = 5.0
+LEFTOVER_TIME = 30.0
+"""Seconds: what a player's client still sends when the server has stopped does not wake it again, until the client was
+silent for the first time, or the second one is over. A client is not told that its server is gone."""
+
+
+class DatagramSettings(Struct, frozen=True):
+    """What is configured of a port.
+
+    :ivar hold: keep what clients send while the server starts.
+    :ivar health_check: networks of health checkers: their datagrams never wake.
+    """
+
+    hold: bool = False
+    health_check: Sequence[Network] = ()
+
+
+class DatagramTotals(Struct, frozen=True):
+    """Sums of a port since it was opened; see also `relay.datagram_session.DatagramCounters`.
+
+    :ivar answers: datagrams that we have sent ourselves.
+    :ivar dropped: datagrams of clients, by reason.
+    """
+
+    to_server: int = 0
+    to_server_bytes: int = 0
+    to_client: int = 0
+    to_client_bytes: int = 0
+    answers: int = 0
+    dropped: dict[str, int] = {}
+    sessions: int = 0
+    total: int = 0
+
+
+class ListeningSocket:
+    """One socket of a port. Implements `relay.datagram_relay.PortObserver`.
+
+    :ivar port: the relay's; set before the first datagram comes.
+    :ivar listener: decides about clients without a session; None: they are ignored.
+    :ivar records: the live sessions, also those that an earlier listener has opened.
+    """
+
+    port: DatagramPort
+
+    def __init__(self) -> None:
+        self.listener: DatagramListener | None = None
+        self.records: dict[DatagramSession, DatagramRecord] = {}
+
+    def arrived(self, client: DatagramClient, datagrams: list[bytes]) -> None:
+        """Decide about datagrams of a client without a session."""
+        if self.listener is not None:
+            self.listener.arrived(self, client, datagrams)
+
+    def session_ended(self, session: DatagramSession, end: SessionEnd) -> None:
+        """Handle the end of a session."""
+        record = self.records.pop(session, None)
+        if record is not None:
+            record.end(end)
+
+
+class DatagramListener:
+    """One port, with a socket for each address family.
+
+    :param context: shared with the clients of other ports.
+    :param backend: the server; what changes in it counts at once.
+    :param conversation: of all clients of the port.
+    :param sockets: the port's sockets, which it serves from now on.
+    """
+
+    def __init__(
+        self,
+        context: FrontendContext,
+        backend: Backend,
+        conversation: DatagramConversation,
+        settings: DatagramSettings,
+        sockets: Sequence[ListeningSocket],
+    ) -> None:
+        self._context = context
+        self._clock = context.reactor
+        self._backend = backend
+        self._conversation = conversation
+        self._settings = settings
+        self._sockets = sockets
+        self._limits = AnswerLimits()
+        self._hold: DatagramHold[tuple[ListeningSocket, DatagramClient]] = DatagramHold()
+        self._met: set[str] = set()
+        self._names: dict[str, str] = {}
+        self._address = BackendAddress(self._clock, self._serve_held)
+        self._waiting: dict[str, Deferred[PlayerSession]] = {}
+        self._arrived: list[PlayerSession] = []
+        self._answered: dict[tuple[str, int], tuple[ListeningSocket, DatagramClient]] = {}
+        self._leftover: dict[DatagramClient, tuple[float, float]] = {}
+        self._dropped: Counter[str] = Counter()
+        self._answers = 0
+        self._timer: IDelayedCall | None = None
+        self._ready: IDelayedCall | None = None
+        for sock in sockets:
+            sock.listener = self
+
+    def configure(self, conversation: DatagramConversation | None, settings: DatagramSettings) -> None:
+        """Use other settings from now on; sessions continue.
+
+        :param conversation: None: the present one is kept, with all that its clients have sent.
+        """
+        self._settings = settings
+        if conversation is not None:
+            self._conversation = conversation
+            self._set_timer()
+
+    def close(self) -> None:
+        """Ignore clients without a session from now on; the sessions continue until the relay's ports are closed."""
+        for sock in self._sockets:
+            if sock.listener is self:
+                sock.listener = None
+        for call in (self._timer, self._ready):
+            if call is not None:
+                call.cancel()
+        self._timer = self._ready = None
+        self._address.close()
+        self._drop("asleep", self._hold.clear())
+        self._end_waiting()
+
+    @property
+    def holds(self) -> int:
+        """The number of clients whose datagrams are kept."""
+        return len(self._hold)
+
+    def totals(self) -> DatagramTotals:
+        """Return the sums now."""
+        found = [sock.port.counters() for sock in self._sockets]
+        dropped = Counter(self._dropped)
+        for counters in found:
+            dropped.update({reason.value: count for reason, count in counters.dropped.items()})
+
+        def added(name: str) -> int:
+            return sum(getattr(counters, name) for counters in found)
+
+        return DatagramTotals(
+            to_server=added("to_backend"),
+            to_server_bytes=added("to_backend_bytes"),
+            to_client=added("to_client"),
+            to_client_bytes=added("to_client_bytes"),
+            answers=self._answers,
+            dropped=dict(dropped),
+            sessions=added("live"),
+            total=added("total"),
+        )
+
+    # Called by the relay, through the sockets
+
+    def arrived(self, sock: ListeningSocket, client: DatagramClient, datagrams: Sequence[bytes]) -> None:
+        """Decide about datagrams of a client without a session."""
+        host = normalised(client.address[0])
+        if is_within(host, self._settings.health_check):
+            self._drop("health-check", len(datagrams))
+            return
+        view = self._backend.server.view
+        if view.status is Status.running:
+            self._while_running(sock, client, host, datagrams, view)
+        else:
+            self._while_down(sock, client, host, datagrams, view)
+        self._set_timer()
+
+    # Called by the owner of the lifecycle
+
+    def status_changed(self, view: ServerSnapshot) -> None:
+        """Note that the server has another status."""
+        match view.status:
+            case Status.running:
+                self._leftover.clear()
+                # The lifecycle counts no client before it has told all of its observers.
+                self._serve_soon()
+            case Status.stopping:
+                # Players still get what the server says at its end; of others the next datagram is decided anew.
+                self._end_sessions(only_others=True)
+            case Status.stopped | Status.failed | Status.paused:
+                self._end_sessions()
+                self._drop("asleep", self._hold.clear())
+                self._serve_soon()
+
+    # While the server does not run
+
+    def _while_down(
+        self,
+        sock: ListeningSocket,
+        client: DatagramClient,
+        host: str,
+        datagrams: Sequence[bytes],
+        view: ServerSnapshot,
+    ) -> None:
+        now = self._clock.seconds()
+        if self._is_left_over(client, now):
+            self._drop("left-over", len(datagrams))
+            return
+        wake: WakeRequested | None = None
+        for datagram in datagrams:
+            try:
+                reply = self._conversation.receive(datagram, host, client.address[1], now)
+            except ProtocolError as problem:
+                logger.debug("%s: %s: %s", view.name, client.address[0], problem)
+                self._drop("refused")
+                continue
+            self._send(sock, client, reply, len(datagram), now)
+            wake = reply.wake or wake
+        held = self._settings.hold and view.status is Status.starting
+        if wake is not None and self._backend.policy.wakes:
+            if not self._wake(sock, client, host, wake, now):
+                self._drop("refused", len(datagrams))
+                return
+            held = self._settings.hold
+        for datagram in datagrams:
+            if not (held and self._hold.keep((sock, client), datagram, now)):
+                self._drop("hold-full" if held else "asleep")
+
+    def _wake(self, sock: ListeningSocket, client: DatagramClient, host: str, wake: WakeRequested, now: float) -> bool:
+        """Wake the server for a client; return whether the client may do that."""
+        backend = self._backend
+        view = backend.server.view
+        refusal: Refusal | None
+        if view.lockout is not None:
+            refusal = Refusal(LOCKOUT, "")
+        else:
+            refusal = backend.admission.check_address(host, wake.name, view, now)
+        info = self._info(client, host, wake.name)
+        if refusal is not None:
+            self._refuse(info, host, refusal, view)
+            if refusal.reason == LOCKOUT:
+                message = backend.messages.kick(view, now, wake.name)
+            else:
+                text = refusal.message or refusal.reason
+                message = backend.messages.refusal(text, view, now, wake.name, refusal.values)
+            self._send(sock, client, self._conversation.refuse(host, client.address[1], message, now), 0, now)
+            return False
+        if wake.protocol is not None:
+            backend.note_protocol(wake.protocol)
+        if len(self._met) < MOST_ANSWERED:
+            self._met.add(host)
+            self._names[host] = wake.name
+        backend.server.wake(Cause(CauseKind.login if wake.name else CauseKind.connection, info))
+        if host not in self._waiting and len(self._waiting) < MOST_WAITING:
+            waiting = self._waiting[host] = backend.admit(info)
+            waiting.addCallbacks(self._admitted, self._not_admitted, (host,), {}, (host,))
+            waiting.addErrback(_log_bug)
+        return True
+
+    def _refuse(self, client: ClientInfo, host: str, refusal: Refusal, view: ServerSnapshot) -> None:
+        key, now = rate_limit_key(host), self._clock.seconds()
+        self._backend.stats.refused(refusal.reason)
+        level = logging.INFO
+        if self._context.refusals.may_report(key, now):
+            self._backend.server.refused(client, refusal.reason, refusal.detail)
+            level = logging.DEBUG
+        if self._context.access_log.is_enabled_for(level):
+            detail = f": {refusal.detail}" if refusal.detail else ""
+            line = f"{view.name}: {client.address}: refused ({refusal.reason}{detail})"
+            fields = {"peer": client.address, "server": view.name, "outcome": "refused"}
+            self._context.access_log.log(key, "refused", line, level, fields)
+
+    def _admitted(self, player: PlayerSession, host: str) -> None:
+        self._waiting.pop(host, None)
+        self._arrived.append(player)  # it counts until the client has a session of its own, or has sent nothing so far
+        self._serve_soon()
+
+    def _not_admitted(self, failure: Failure, host: str) -> None:
+        failure.trap(ServerUnavailable, CancelledError)
+        self._waiting.pop(host, None)
+        if not failure.check(CancelledError):
+            self._serve_soon()
+
+    def _end_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for deferred in waiting.values():
+            deferred.cancel()
+        arrived, self._arrived = self._arrived, []
+        for player in arrived:
+            player.end()
+        self._met.clear()
+        self._names.clear()
+
+    # Once the server runs, or its start has failed
+
+    def _serve_soon(self) -> None:
+        if self._ready is None:
+            self._ready = self._clock.callLater(0, self._serve)
+
+    def _serve(self) -> None:
+        self._ready = None
+        now, status = self._clock.seconds(), self._backend.server.view.status
+        if status is Status.starting:
+            return
+        for answer in self._conversation.server_ready(now):
+            self._send_later(answer, now)
+        if status is Status.running:
+            self._serve_held()
+        self._end_waiting()
+        self._set_timer()
+
+    def _serve_held(self) -> None:
+        """Open the sessions of the clients whose datagrams were kept."""
+        if self._backend.server.view.status is not Status.running:
+            return
+        for sock, client in self._hold.clients():
+            datagrams = self._hold.take((sock, client))
+            self._open(sock, client, normalised(client.address[0]), datagrams)
+
+    # While the server runs
+
+    def _while_running(
+        self,
+        sock: ListeningSocket,
+        client: DatagramClient,
+        host: str,
+        datagrams: Sequence[bytes],
+        view: ServerSnapshot,
+    ) -> None:
+        if view.lockout is not None:
+            self._drop("refused", len(datagrams))
+            return
+        now = self._clock.seconds()
+        for index, datagram in enumerate(datagrams):
+            if self._conversation.opens_session(datagram):
+                self._open(sock, client, host, datagrams[index:])
+                return
+            try:
+                reply = self._conversation.answer_running(datagram, host, client.address[1], now)
+            except ProtocolError:
+                self._drop("refused")
+                continue
+            self._send(sock, client, reply, len(datagram), now)
+
+    def _open(self, sock: ListeningSocket, client: DatagramClient, host: str, datagrams: Sequence[bytes]) -> None:
+        backend, now = self._backend, self._clock.seconds()
+        address = self._address.current(backend.host, backend.port)
+        if address is None:
+            for datagram in datagrams:
+                if not self._hold.keep((sock, client), datagram, now):
+                    self._drop("hold-full")
+            return
+        info = self._info(client, host, self._names.get(host, ""))
+        admitted: list[PlayerSession] = []
+        admitting = backend.admit(info)
+        admitting.addCallbacks(admitted.append, lambda _: None)
+        if not admitted:  # it is about to be stopped for good
+            admitting.cancel()
+            self._drop("refused", len(datagrams))
+            return
+        header = self._proxy_header(sock, client)
+        try:
+            session = sock.port.open_session(client, address, datagrams, header)
+        except RelayError as problem:
+            logger.debug("%s: %s: %s", backend.server.view.name, info.address, problem)
+            admitted[0].end()
+            return
+        counts, rule = True, None
+        if isinstance(self._conversation, UdpConversation):
+            rule = self._conversation.rule
+            counts = host in self._met or self._meets_rule(client, host, datagrams)
+        sock.records[session] = DatagramRecord(
+            self._context,
+            backend,
+            info,
+            host,
+            session,
+            admitted[0],
+            lambda: self._nothing_receives(address[0]),
+            header=len(header),
+            rule=rule,
+            counts=counts,
+        )
+
+    def _nothing_receives(self, host: str) -> None:
+        """Note that the server's machine says so of the server's port."""
+        self._address.refused(host)
+        if self._backend.server.view.status is Status.running:
+            self._backend.unreachable(f"nothing receives datagrams at {self._backend.host}, port {self._backend.port}")
+
+    def _meets_rule(self, client: DatagramClient, host: str, datagrams: Sequence[bytes]) -> bool:
+        """Return whether a client's first datagrams would wake the server."""
+        now = self._clock.seconds()
+        for datagram in datagrams:
+            try:
+                if self._conversation.receive(datagram, host, client.address[1], now).wake is not None:
+                    return True
+            except ProtocolError:
+                return False
+        return False
+
+    def _proxy_header(self, sock: ListeningSocket, client: DatagramClient) -> bytes:
+        version = self._backend.proxy_version
+        if version is None:
+            return b""
+        bound, port = sock.port.address
+        source = Endpoint(normalised(client.address[0]), client.address[1])
+        return encode(version, source, Endpoint(normalised(client.local_host(bound)), port), datagrams=True)
+
+    def _end_sessions(self, *, only_others: bool = False) -> None:
+        """End all sessions, or only those whose clients do not count as players."""
+        now = self._clock.seconds()
+        for sock in self._sockets:
+            for session, record in list(sock.records.items()):
+                if record.backend is not self._backend or (record.counts() and only_others):
+                    continue
+                if record.counts():
+                    self._leftover[session.client] = (session.heard, now + LEFTOVER_TIME)
+                sock.port.end_session(session)
+
+    def _is_left_over(self, client: DatagramClient, now: float) -> bool:
+        heard, until = self._leftover.pop(client, (0.0, 0.0))
+        if now >= until or now - heard >= LEFTOVER_SILENCE:
+            return False
+        self._leftover[client] = (now, until)
+        return True
+
+    # Answers
+
+    def _send(self, sock: ListeningSocket, client: DatagramClient, reply: Reply, asked: int, now: float) -> None:
+        """Send a reply.
+
+        :param asked: the length of the client's datagram.
+        """
+        if not reply.datagrams:
+            return
+        host = normalised(client.address[0])
+        is_longer = sum(map(len, reply.datagrams)) > asked
+        if is_longer and not reply.proved and not self._limits.take(host, now):
+            self._drop("answer-limit")
+            return
+        key = host, client.address[1]
+        self._answered.pop(key, None)
+        if len(self._answered) >= MOST_ANSWERED:
+            del self._answered[next(iter(self._answered))]
+        self._answered[key] = sock, client
+        for datagram in reply.datagrams:
+            self._answers += sock.port.send(client, datagram)
+
+    def _send_later(self, answer: ClientReply, now: float) -> None:
+        """Send what the conversation has for a client that it has answered before."""
+        found = self._answered.get((answer.host, answer.port))
+        if found is None:
+            return
+        sock, client = found
+        self._send(sock, client, answer.reply, 0, now)
+        if answer.reply.wake is not None and self._backend.policy.wakes:
+            self._wake(sock, client, answer.host, answer.reply.wake, now)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = self._conversation.next_timeout
+        if at < math.inf:
+            self._timer = self._clock.callLater(max(0.0, at - self._clock.seconds()), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._clock.seconds()
+        for answer in self._conversation.tick(now):
+            self._send_later(answer, now)
+        self._set_timer()
+
+    def _drop(self, reason: str, count: int = 1) -> None:
+        self._dropped[reason] += count
+
+    def _info(self, client: DatagramClient, host: str, name: str) -> ClientInfo:
+        port = client.address[1]
+        peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return ClientInfo(name, peer, self._context.pending_connections.key(host), self._backend.sign)
+
+
+def _log_bug(failure: Failure) -> None:
+    logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
