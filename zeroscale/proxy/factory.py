@@ -159,7 +159,9 @@ def player_sign(port: PortConfig, protocol: str) -> PlayerSign:
     """Return from when on a client of a port counts as a player."""
     if protocol in PLAYERS_GAMES:
         return PlayerSign.server_bytes
-    server_may_speak_first = port.is_udp or tcp_factory.wake_trigger(port.wake_on, protocol).kind == "connect"
+    if port.is_udp:
+        return PlayerSign.client_bytes  # the frontend counts none before they have met the rule that wakes
+    server_may_speak_first = tcp_factory.wake_trigger(port.wake_on, protocol).kind == "connect"
     return PlayerSign.connection if server_may_speak_first else PlayerSign.client_bytes
 
 

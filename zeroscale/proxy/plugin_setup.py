@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeroscale.config.model import Config, ServerConfig, is_loopback_name
+from zeroscale.config.model import Config, ServerConfig, is_loopback_name, is_udp
 from zeroscale.minecraft.player_lists import PlayerLists
 from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
 from zeroscale.probes.base import BaseProbe
@@ -75,6 +75,10 @@ class PluginSetup:
         """Make the check that waits until a starting server is ready."""
         if self.speaks_minecraft:
             return Readiness(self._reactor, self.probe, status_disabled=self._status_disabled, log=self._log)
+        if self._uses_udp:
+            from zeroscale.proxy import udp_factory
+
+            return udp_factory.readiness(self.config, self._reactor, self.probe, self._log)
         return tcp_factory.readiness(self.config, self._reactor, self.probe, self._log)
 
     def start_obstacle(self) -> str | None:
@@ -91,7 +95,11 @@ class PluginSetup:
     def listener(self) -> str | None:
         """Return who listens on the server's port, for a message; None: not known, or not on this machine."""
         host, port = self.address
-        return listeners.describe(port, host) if is_loopback_name(host) else None
+        return listeners.describe(port, host, datagrams=self._uses_udp) if is_loopback_name(host) else None
+
+    @property
+    def _uses_udp(self) -> bool:
+        return is_udp(self.config.listen[0])
 
     def _kept_answers(self) -> AnswerCache:
         return self.answers()
@@ -114,6 +122,10 @@ class PluginSetup:
             from zeroscale.proxy import bedrock_factory
 
             return bedrock_factory.probe(self._reactor, *self.address, self.config.proxy_protocol.send)
+        if self._uses_udp and not self.speaks_minecraft:
+            from zeroscale.proxy import udp_factory
+
+            return udp_factory.probe(self.config, self._reactor, child_environment(self.config))
         if not self.speaks_minecraft:
             return tcp_factory.probe(self.config, self._reactor, child_environment(self.config))
         return MinecraftProbe(

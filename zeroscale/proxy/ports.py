@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
 
 from zeroscale.config.model import is_udp
@@ -26,6 +27,9 @@ from zeroscale.reactor import Reactor
 from zeroscale.sockets.listener import listening_reactor
 from zeroscale.system import endpoints
 from zeroscale.system.privileges import is_trusted
+
+if TYPE_CHECKING:
+    from zeroscale.proxy.datagram_ports import DatagramListenPort, DatagramPorts
 
 PortsByListen = Mapping[str, Sequence[ServerPort]]
 """The servers' ports behind each `listen` value."""
@@ -133,7 +137,8 @@ class PortManager:
     def __init__(self, reactor: Reactor, context: FrontendContext) -> None:
         self._reactor = reactor
         self._context = context
-        self._ports: dict[str, ListenPort] = {}
+        self._ports: dict[str, ListenPort | DatagramListenPort] = {}
+        self._datagrams: DatagramPorts | None = None
 
     async def open(self, by_listen: PortsByListen, *, for_owner: bool = False) -> None:
         """Open the ports that are not open yet: all of them, or none.
@@ -142,22 +147,31 @@ class PortManager:
             for that user, where other users than root could replace them while their mode is set.
         :raises ConfigError: listening on one of them failed.
         """
-        opened: list[ListenPort] = []
-        for listen, ports in by_listen.items():
-            if is_udp(listen):
-                raise ConfigError(f"cannot listen on {listen!r}: this version does not do so yet")
-            if listen in self._ports or (for_owner and not _is_safe_for_root(listen)):
-                continue
-            port = self._ports[listen] = ListenPort(listen, self._context)
-            opened.append(port)
-            port.route_to(ports)
-            try:
+        opened: list[ListenPort | DatagramListenPort] = []
+        try:
+            for listen, ports in by_listen.items():
+                if listen in self._ports or (for_owner and not _is_safe_for_root(listen)):
+                    continue
+                port = self._ports[listen] = self._make(listen)
+                opened.append(port)
+                port.route_to(ports)
                 await port.open(self._reactor)
-            except ConfigError:
-                for each in opened:
-                    del self._ports[each.listen]
-                    await each.close()
-                raise
+            if self._datagrams is not None and not for_owner:  # later: its thread would not survive a fork
+                self._datagrams.start(self._ports.values())
+        except ConfigError:
+            for each in opened:
+                del self._ports[each.listen]
+                await each.close()
+            raise
+
+    def _make(self, listen: str) -> ListenPort | DatagramListenPort:
+        if not is_udp(listen):
+            return ListenPort(listen, self._context)
+        if self._datagrams is None:
+            from zeroscale.proxy.datagram_ports import DatagramPorts
+
+            self._datagrams = DatagramPorts(self._context)
+        return self._datagrams.port(listen)
 
     async def route_to(self, by_listen: PortsByListen) -> None:
         """Route all ports to these servers, and close the ports that have none. The ports are open already."""
@@ -172,11 +186,23 @@ class PortManager:
         for port in self._ports.values():
             port.refresh()
 
+    def heartbeat(self) -> Deferred[None]:
+        """Check that the relay of datagrams still works; see `relay.base.Relay.heartbeat`."""
+        return succeed(None) if self._datagrams is None else self._datagrams.relay.heartbeat()
+
     async def close(self) -> None:
-        """Close all ports."""
+        """Serve no new clients: close all ports, but those of UDP, whose clients are still to be told of the end."""
         ports, self._ports = self._ports, {}
         for port in ports.values():
-            await port.close()
+            if isinstance(port, ListenPort):
+                await port.close()
+            else:
+                port.retire()
+
+    async def end_datagrams(self) -> None:
+        """End the sessions of UDP, and close its ports."""
+        if self._datagrams is not None:
+            await self._datagrams.relay.stop()
 
 
 def _is_safe_for_root(listen: str) -> bool:

@@ -130,6 +130,11 @@ class ServerManager:
         # Draining servers are never left running: no later zeroscale would adopt them.
         draining = [server.lifecycle.close() for server in list(self._draining)]
         await gatherResults([*(server.close() for server in self.servers.values()), *draining])
+        await self._ports.end_datagrams()
+
+    def heartbeat(self) -> Deferred[None]:
+        """See `PortManager.heartbeat`."""
+        return self._ports.heartbeat()
 
     def release_locks(self) -> None:
         """Write the state of all servers, and release their locks."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from zeroscale.config.model import PortConfig, ServerConfig
 from zeroscale.frontend.interfaces import Backend
+from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.factory import PortSettings
 from zeroscale.reactor import Reactor
@@ -22,9 +23,11 @@ class PortOwner(Protocol):
     """The server of a port; `managed_server.ManagedServer` implements it.
 
     :ivar config: its latest configuration.
+    :ivar lifecycle: its state machine.
     """
 
     config: ServerConfig
+    lifecycle: ServerLifecycle
 
     @property
     def reactor(self) -> Reactor:

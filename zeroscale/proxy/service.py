@@ -131,12 +131,13 @@ class ProxyService:
             handshake_timeout=config.limits.handshake_timeout,
             answer_unknown_host=config.unknown_host == "answer",
             poller=poller,
+            relay_crashed=self._relay_crashed,
         )
         self._manager = ServerManager(config, reactor, self._frontend, self._server_changed, self._run_exclusive)
         self._file_use = self._manager.exclusive_use()
         self._observers: dict[object, Callable[[str], None]] = {}
         self._notifier = ServiceNotifier(
-            reactor, service_manager_environment(), self._manager.snapshots, self._relays.heartbeat
+            reactor, service_manager_environment(), self._manager.snapshots, self._heartbeat
         )
         self._history: EventHistory | None = None
         if config.history.enabled:
@@ -406,6 +407,10 @@ class ProxyService:
                 await work()
 
         self._change_lock.run(lambda: Deferred.fromCoroutine(run())).addErrback(_log_not_applied)
+
+    def _heartbeat(self) -> Deferred[None]:
+        """Check that the threads of all relays still work."""
+        return self._relays.heartbeat().addCallback(lambda _: self._manager.heartbeat())
 
     def _relay_crashed(self, failure: Failure) -> None:
         logger.critical("The relay has crashed, and all connections are closed: %s", failure.getTraceback())

@@ -81,9 +81,9 @@ async def listen(reactor: Reactor, where: str, factory: Factory) -> list[IListen
         try:
             ports = [await endpoint.listen(factory)]
         except error.CannotListenError as problem:
-            raise ConfigError(f"cannot listen on {where!r}: {_reason(problem.socketError)}") from None
+            raise ConfigError(f"cannot listen on {where!r}: {reason(problem.socketError)}") from None
         except (OSError, ValueError) as problem:
-            raise ConfigError(f"cannot listen on {where!r}: {_reason(problem)}") from None
+            raise ConfigError(f"cannot listen on {where!r}: {reason(problem)}") from None
     for port in ports:
         logger.debug("Listening on %s", _described(port))
     return ports
@@ -120,7 +120,7 @@ def _endpoint(reactor: Reactor, where: str) -> IStreamServerEndpoint:
         endpoint: IStreamServerEndpoint = serverFromString(listening, where)
     except Exception as problem:  # endpoints are plugins of any author, and reading a TLS key may raise anything
         raise ConfigError(
-            f"cannot listen on {where!r}: give a port, or one of Twisted's endpoint strings ({_reason(problem)})"
+            f"cannot listen on {where!r}: give a port, or one of Twisted's endpoint strings ({reason(problem)})"
         ) from None
     return endpoint
 
@@ -144,7 +144,7 @@ def _check_files(where: str) -> None:
             read_configured(path, LARGEST_KEY)
 
 
-def _reason(problem: BaseException) -> str:
+def reason(problem: BaseException) -> str:
     """Return the reason in one line, with what to do where that is known."""
     if isinstance(problem, OSError) and problem.strerror:
         reason = f"{problem.strerror}: {problem.filename}" if problem.filename else problem.strerror
@@ -178,7 +178,9 @@ def _named_sockets(where: str, sockets: Sequence[InheritedSocket]) -> list[Inher
 
 def _adopt(reactor: Reactor, where: str, factory: Factory) -> list[IListeningPort]:
     sockets = service_manager_environment().sockets
-    found = _named_sockets(where, sockets)
+    found = [each for each in _named_sockets(where, sockets) if not each.datagrams]
+    if not found and any(each.datagrams for each in _named_sockets(where, sockets)):
+        raise ConfigError(f"cannot listen on {where!r}: it is a socket for UDP; write 'udp:{where}'")
     if not found:
         names = ", ".join(dict.fromkeys(each.name for each in sockets)) or "none"
         raise ConfigError(
@@ -228,14 +230,16 @@ def _socket(family: socket.AddressFamily, host: str, number: int) -> socket.sock
             raise ConfigError(
                 f"cannot listen on port {number}: systemd has opened it for zeroscale; write listen = 'systemd:{name}'"
             ) from None
-        raise ConfigError(f"cannot listen on port {number}: {_reason(problem)}") from None
+        raise ConfigError(f"cannot listen on port {number}: {reason(problem)}") from None
 
 
 def _systemd_name(number: int) -> str | None:
     """Return the name of systemd's socket on this port; None: systemd has opened none there."""
     for each in service_manager_environment().sockets:
         with socket.socket(fileno=os.dup(each.descriptor)) as listening:
-            if listening.family != socket.AF_UNIX and listening.getsockname()[1] == number:
+            if each.datagrams or listening.family == socket.AF_UNIX:
+                continue
+            if listening.getsockname()[1] == number:
                 return each.name
     return None
 

@@ -28,10 +28,12 @@ class InheritedSocket(Struct, frozen=True):
 
     :ivar name: its `FileDescriptorName=`; where the unit gives none, the name of the unit.
     :ivar descriptor: open for as long as the process lives; duplicate it, do not close it.
+    :ivar datagrams: it is a UDP socket, which does not listen but is bound.
     """
 
     name: str
     descriptor: int
+    datagrams: bool = False
 
 
 class ServiceManagerEnvironment(Struct, frozen=True):
@@ -83,9 +85,11 @@ def _take_sockets(environment: MutableMapping[str, str], process_id: int) -> tup
     found = []
     for index in range(number):
         descriptor = FIRST_DESCRIPTOR + index
-        if _is_listening(descriptor):
+        kind = _kind(descriptor)
+        if kind is not None:
             os.set_inheritable(descriptor, False)
-            found.append(InheritedSocket(names[index] if index < len(names) else UNNAMED, descriptor))
+            name = names[index] if index < len(names) else UNNAMED
+            found.append(InheritedSocket(name, descriptor, kind == socket.SOCK_DGRAM))
     return tuple(found)
 
 
@@ -93,11 +97,13 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() else 0
 
 
-def _is_listening(descriptor: int) -> bool:
-    """Return whether it is a listening stream socket; a socket unit may pass others, which are ignored."""
+def _kind(descriptor: int) -> int | None:
+    """Return the type of a listening stream socket, or of a UDP one; None: it is another one, which is ignored."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as duplicate:
+            if duplicate.type == socket.SOCK_DGRAM:
+                return duplicate.type if duplicate.family in (socket.AF_INET, socket.AF_INET6) else None
             listens = duplicate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            return bool(listens) and duplicate.type == socket.SOCK_STREAM
+            return duplicate.type if listens and duplicate.type == socket.SOCK_STREAM else None
     except OSError:
-        return False
+        return None
