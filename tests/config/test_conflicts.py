@@ -115,6 +115,14 @@ def test_what_has_a_mistake_of_its_own_is_not_compared() -> None:
             'servers.b.ports[0].hosts: "c.org" is a host of servers.c.ports[0] on "81"',
         ),
         (port("8123", None, server_path="/run/c"), 'servers.b.ports[0].server: "/run/c" is servers.c.ports[1]\'s as'),
+        (
+            port("unix:/run/c:mode=600", 8123),
+            'servers.b.ports[0].listen: "unix:/run/c:mode=600" is the port of servers.c.',
+        ),
+        (
+            port("unix:address=/run/c", 8123),
+            'servers.b.ports[0].listen: "unix:address=/run/c" is the port of servers.c.',
+        ),
         (port("9225", 8123), 'metrics.listen: "9225" is servers.b.ports[0].listen\'s port'),
     ],
 )

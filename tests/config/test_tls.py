@@ -10,8 +10,8 @@ import pytest
 from processes import Program, python
 
 from zeroscale.config import tls
-from zeroscale.config.model import Config, DiscoveryConfig, MetricsConfig, NotifyConfig, ServerConfig
-from zeroscale.config.tls import ASYNCIO, TWISTED, TlsUse, tls_uses
+from zeroscale.config.model import Config, DiscoveryConfig, MetricsConfig, NotifyConfig, PortConfig, ServerConfig
+from zeroscale.config.tls import ASYNCIO, TWISTED, TlsUse, server_uses, tls_uses
 from zeroscale.plugins.loader import built_in_plugins
 
 IMPORT = """
@@ -35,7 +35,8 @@ def uses(plugin: str = "minecraft", *listen: str, **values: Any) -> list[TlsUse]
 
 
 @pytest.mark.parametrize(
-    "listen", ["25565", "tcp:1", "tcp6:port=1", "unix:/run/a\\:b", "systemd:a", "systemd:domain=INET6:name=a"]
+    "listen",
+    ["25565", "udp:25565", "tcp:1", "tcp6:port=1", "unix:/run/a\\:b", "systemd:a", "systemd:domain=INET6:name=a"],
 )
 def test_plain_endpoints_need_none(listen: str) -> None:
     assert uses("minecraft", listen) == []
@@ -45,6 +46,15 @@ def test_plain_endpoints_need_none(listen: str) -> None:
 def test_other_endpoints_need_it(listen: str) -> None:
     assert uses("minecraft", "25565", listen) == [TlsUse("servers.a.listen", listen, TWISTED)]
     assert TlsUse("metrics.listen", listen, TWISTED) in uses(metrics=MetricsConfig(listen=listen))
+
+
+def test_endpoints_of_further_ports_need_it_as_well() -> None:
+    ports = (
+        PortConfig(listen=("8123",), server_port=81),
+        PortConfig(listen=("ssl:1:privateKey=/key",), server_port=82),
+    )
+    server = ServerConfig(name="a", plugin="generic", listen=("25565",), server_port=25575, ports=ports)
+    assert list(server_uses(server)) == [TlsUse("servers.a.ports[1].listen", "ssl:1:privateKey=/key", TWISTED)]
 
 
 def test_the_library_of_the_metrics_imports_it() -> None:

@@ -36,11 +36,7 @@ def mistakes_between(
     :param is_bad: whether a path of the file has a mistake of its own; what is there is not compared then.
     :param discovers: labels or annotations may describe more servers.
     """
-    ports = [
-        _Port(server, port, _path(server) if port.is_main else f"{_path(server)}.ports[{index}]")
-        for server in servers
-        for index, port in enumerate(server.all_ports, -1)
-    ]
+    ports = [port for server in servers for port in _ports_of(server)]
 
     def having(*keys: str) -> list[_Port]:
         return [port for port in ports if not any(is_bad(f"{port.path}.{key}") for key in keys)]
@@ -62,9 +58,26 @@ def port_of(listen: str) -> tuple[str, int] | None:
     return (found[1] or "tcp", int(found[2])) if found else None
 
 
+def unix_path_of(listen: str) -> str | None:
+    """Return the path of a `listen` value on a Unix socket; None: it is on none."""
+    if not listen.startswith("unix:"):
+        return None
+    return listen.removeprefix("unix:").removeprefix("address=").partition(":")[0]
+
+
+def real_addresses(server: ServerConfig) -> frozenset[tuple[str, str, int]]:
+    """Return the transports, addresses and ports of all ports of a real server, each in one spelling."""
+    return frozenset(map(_backend_of, _ports_of(server)))
+
+
 def backend_address(host: str, port: int) -> tuple[str, int]:
     """Return the address of a real server in one spelling."""
     return "127.0.0.1" if is_loopback_name(host) else host.lower(), port
+
+
+def _ports_of(server: ServerConfig) -> Iterator[_Port]:
+    for index, port in enumerate(server.all_ports, -1):
+        yield _Port(server, port, _path(server) if port.is_main else f"{_path(server)}.ports[{index}]")
 
 
 def _backend_of(port: _Port) -> tuple[str, str, int]:
@@ -90,14 +103,17 @@ def _shared_backends(ports: Sequence[_Port]) -> Iterator[Mistake]:
 
 
 def _listening_on_backends(ports: Sequence[_Port], others: Sequence[_Port]) -> Iterator[Mistake]:
-    backends: dict[tuple[str, int] | None, _Port] = {}
+    backends: dict[tuple[str, int | str] | None, _Port] = {}
     for other in others:
         transport, host, number = _backend_of(other)
-        if is_loopback_name(host) and transport != "unix":
+        if transport == "unix":
+            backends.setdefault((transport, host), other)
+        elif is_loopback_name(host):
             backends.setdefault((transport, number), other)
     for port in ports:
         for where in port.config.listen:
-            found = backends.get(port_of(where))
+            path = unix_path_of(where)
+            found = backends.get(port_of(where) if path is None else ("unix", path))
             if found is not None and _on_all_interfaces(where):
                 backend = "its own server" if found.server is port.server else f"{found.path}'s server"
                 yield Mistake(

@@ -20,7 +20,7 @@ ASYNCIO = "ssl"
 
 TLS_MODULES = frozenset({TWISTED, ASYNCIO})
 
-ENDPOINTS_WITHOUT = frozenset({"tcp", "tcp6", "unix", "systemd"})
+ENDPOINTS_WITHOUT = frozenset({"tcp", "tcp6", "unix", "systemd", "udp"})
 """Kinds of endpoint strings that do not need TLS. Of those that are plugins of other authors nothing is known."""
 
 PLUGINS = {
@@ -77,8 +77,10 @@ def notify_uses(config: Config) -> Iterator[TlsUse]:
 def server_uses(server: ServerConfig) -> Iterator[TlsUse]:
     """Find what of a server needs TLS."""
     path = join("servers", server.name)
-    for listen in server.listen:
-        yield from endpoint_uses(join(path, "listen"), listen)
+    for index, port in enumerate(server.all_ports, -1):
+        at = "listen" if port.is_main else f"ports[{index}].listen"
+        for listen in port.listen:
+            yield from endpoint_uses(f"{path}.{at}", listen)
     for module in PLUGINS.get(server.plugin.replace("-", "_"), sorted(TLS_MODULES)):
         yield TlsUse(join(path, "plugin"), server.plugin, module)
 

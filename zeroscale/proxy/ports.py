@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
 
+from zeroscale.config.conflicts import unix_path_of
 from zeroscale.config.model import is_udp
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.context import FrontendContext
@@ -206,8 +207,8 @@ class PortManager:
 
 
 def _is_safe_for_root(listen: str) -> bool:
-    path = listen.removeprefix("unix:").removeprefix("address=").partition(":")[0]
-    return not listen.startswith("unix:") or is_trusted(Path(path).parent)
+    path = unix_path_of(listen)
+    return path is None or is_trusted(Path(path).parent)
 
 
 def ports_by_listen(ports: Iterable[ServerPort]) -> PortsByListen:

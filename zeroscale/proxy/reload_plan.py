@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from zeroscale.config.conflicts import backend_address
+from zeroscale.config.conflicts import real_addresses
 from zeroscale.config.model import Config, ServerConfig
 from zeroscale.proxy.exclusive_use import shared
 from zeroscale.proxy.factory import plugin_factory
@@ -81,13 +82,19 @@ def what_is_used(wanted: ServerConfig, config: Config, others: Collection[Manage
     names = [shared(controls, other.controls) for other in others]
     if any(names):
         return next(name for name in names if name is not None)
+    addresses = real_addresses(wanted)
     is_used = any(
         wanted.name == other.name
         or (other.speaks_minecraft and resolved(wanted.directory) == resolved(other.directory))
-        or backend_address(wanted.server_host, wanted.server_port) == backend_address(*other.address)
+        or addresses & _addresses_in_use(other)
         for other in others
     )
     return OWN_PLACE if is_used else None
+
+
+def _addresses_in_use(server: ManagedServer) -> frozenset[tuple[str, str, int]]:
+    host, port = server.address
+    return real_addresses(replace(server.config, server_host=host, server_port=port))
 
 
 def _waits_for_stop(server: ManagedServer, changes: bool) -> bool:

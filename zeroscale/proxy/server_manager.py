@@ -71,9 +71,13 @@ class ServerManager:
         return tuple(self._draining)
 
     @property
-    def listen_values(self) -> Sequence[str]:
-        """The `listen` values of all servers."""
-        return tuple(self._ports_by_listen())
+    def listen_values(self) -> tuple[Sequence[str], Sequence[str]]:
+        """The `listen` values of all servers: those whose clients may wake one, and the others."""
+        waking: list[str] = []
+        others: list[str] = []
+        for listen, ports in self._ports_by_listen().items():
+            (waking if any(port.config.wakes for port in ports) else others).append(listen)
+        return waking, others
 
     def snapshots(self) -> Sequence[ServerSnapshot]:
         """Return the current state of all servers, including draining ones."""

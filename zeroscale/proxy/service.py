@@ -199,7 +199,10 @@ class ProxyService:
         await self._manager.adopt_running_servers()
         if self._discovery is not None:
             self._discovery.start()
-        logger.info("Ready: players come to %s", _list_ports(self._manager.listen_values) or "no port yet")
+        players, others = self._manager.listen_values
+        logger.info("Ready: players come to %s", _list_ports(players) or "no port yet")
+        if others:
+            logger.info("Other clients come to %s, while the server runs", _list_ports(others))
         self._notifier.ready()
 
     def stop(self) -> Deferred[None]:
