@@ -248,6 +248,7 @@ RULES = [
         ("proxy",),
         (
             *VALUES,
+            "backoff",
             "reports",
             "server_log",
             "version",

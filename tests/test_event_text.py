@@ -49,6 +49,7 @@ EXAMPLES: list[tuple[ServerEvent, str]] = [
         "starting: schedule Mon-Fri 16:00-22:00",
     ),
     (Woken(**STAMP, cause=Cause(CauseKind.restart)), "starting: restart"),
+    (Woken(**STAMP, cause=Cause(CauseKind.dependency, detail="needed by app")), "starting: needed by app"),
     (Ready(**STAMP, seconds=34.21, waiting=2), "ready after 34.2 s, 2 players waiting"),
     (Ready(**STAMP, seconds=71.9, waiting=1), "ready after 1 min 12 s, 1 player waiting"),
     (Ready(**STAMP, seconds=1.0, waiting=1, unnamed=True), "ready after 1.0 s, 1 connection waiting"),

@@ -59,7 +59,15 @@ class StateError(ZeroscaleError):
 
 
 class ServerUnavailable(ZeroscaleError):
-    """The server will not become ready for those who wait; `str()` is the reason, for players or for the operator."""
+    """The server will not become ready for those who wait; `str()` is why, for the operator where the operator waits.
+
+    :param text: why.
+    :ivar reason: why, for players.
+    """
+
+    def __init__(self, text: str, reason: str | None = None) -> None:
+        super().__init__(text)
+        self.reason = text if reason is None else reason
 
 
 class BackendError(ZeroscaleError):

@@ -112,7 +112,7 @@ def cause_text(cause: Cause, *, stop: bool = False, addresses: bool = True) -> s
             return f"it exited by itself ({cause.detail})" if cause.detail else "it exited by itself"
         case CauseKind.start_failed:
             return cause.detail or "it did not become ready"
-        case CauseKind.schedule | CauseKind.restart | CauseKind.idle:
+        case CauseKind.schedule | CauseKind.restart | CauseKind.dependency | CauseKind.idle:
             return cause.detail or cause.kind.value
 
 

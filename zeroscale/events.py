@@ -30,6 +30,8 @@ class CauseKind(Enum):
     """A time of the configuration."""
     restart = "restart"
     """A scheduled restart."""
+    dependency = "dependency"
+    """A server that needs it is started, or one that it needs is stopped."""
     found = "found"
     """The server ran, or stopped, without zeroscale."""
     idle = "idle"

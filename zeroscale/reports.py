@@ -34,6 +34,8 @@ class AwakeKind(Enum):
     """It is starting."""
     players = "players"
     """Players are on it."""
+    needed = "needed"
+    """Other servers need it."""
     kept_awake = "kept_awake"
     """An operator or a flag file keeps it running."""
     schedule = "schedule"

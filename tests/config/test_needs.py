@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.config.model import ServerConfig
-from zeroscale.config.needs import mistakes
+from zeroscale.config.needs import longest_start, mistakes
 
 
 def server(name: str, *needs: str, **values: Any) -> ServerConfig:
@@ -55,6 +55,26 @@ def test_what_is_left_running_needs_what_is_left_running() -> None:
         'write on_exit = "leave" in [servers.db] too'
     ]
     assert texts(server("app", "db"), server("db", on_exit="leave")) == []
+
+
+def test_the_longest_start_is_along_the_longest_way() -> None:
+    app = server("app", "api", "cache", "gone", start_timeout=1.0)
+    others = (
+        server("api", "db", start_timeout=10.0),
+        server("cache", start_timeout=50.0),
+        server("db", start_timeout=100.0),
+    )
+    assert longest_start(app, (app, *others)) == 111.0
+    assert longest_start(others[1], (app, *others)) == 50.0
+
+
+@pytest.mark.parametrize("length", [20, 21, 500])
+def test_a_chain_has_a_bound(length: int) -> None:
+    servers = [server(f"s{place}", *([f"s{place + 1}"] if place < length - 1 else [])) for place in range(length)]
+    found = texts(*servers)
+    assert found == (
+        [f"servers.s{length - 21}.needs: begins a chain of more than 20 servers that need each other"] * (length > 20)
+    )
 
 
 NAMES = st.sampled_from("abcdef")

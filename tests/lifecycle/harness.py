@@ -14,7 +14,7 @@ from zeroscale.errors import BackendError, PluginError, StartRefused
 from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.lifecycle.idle_policy import IdlePolicy
-from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy
+from zeroscale.lifecycle.interfaces import LifecycleDependencies, LifecyclePolicy, Needs
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.status import ClientInfo, PlayerSign, ProbeResult, Status
@@ -285,8 +285,13 @@ class LifecycleHarness:
         pause_stop_after: float | None = None,
         opened: bool = True,
         player_sign: PlayerSign = PlayerSign.connection,
+        name: str = "test",
+        clock: Clock | None = None,
+        plugin_type: type[FakePlugin] = FakePlugin,
     ) -> None:
-        self.clock = Clock()
+        self.plugin_type = plugin_type
+        self.clock = clock or Clock()
+        self.needs: Needs | None = None
         self.probe = FakeProbe()
         self.start_history = FakeStartHistory()
         self.status_cache = FakeStatusCache()
@@ -340,9 +345,10 @@ class LifecycleHarness:
             on_address=self.addresses.append,
             wall_clock=lambda: EPOCH + self.clock.seconds(),
             logger=LOGGER,
+            needs=lambda: self.needs,
         )
         self.dependencies = dependencies
-        self.lifecycle = ServerLifecycle("test", self.policy, dependencies)
+        self.lifecycle = ServerLifecycle(name, self.policy, dependencies)
         if opened:
             self.opening = Deferred.fromCoroutine(self.lifecycle.open())
 
@@ -368,7 +374,7 @@ class LifecycleHarness:
         return self.current
 
     def construct(self) -> FakePlugin:
-        plugin = FakePlugin(self)
+        plugin = self.plugin_type(self)
         plugin.can_wait, plugin.can_signal = self.can_wait, self.can_signal
         self.plugins.append(plugin)
         return plugin

@@ -64,6 +64,7 @@ def test_one_that_sleeps(status: Status) -> None:
         ),
         ((), cause(CauseKind.restart, detail="restart 0 5 * * *"), "restarting: restart 0 5 * * *"),
         ((), cause(CauseKind.restart), "restarting"),
+        ((), cause(CauseKind.dependency, detail="needed by app"), "starting: needed by app"),
         ((), cause(CauseKind.found), "starting: another program has resumed it"),
         ((), None, "it was found running, and does not answer yet"),
     ],
@@ -71,6 +72,17 @@ def test_one_that_sleeps(status: Status) -> None:
 def test_one_that_starts(waiting: tuple[str, ...], woken: Cause | None, text: str) -> None:
     found = reasons(Status.starting, waiting=waiting, woken=woken, keep_awake="kept awake by max until 22:00")
     assert found == [text], "nothing else keeps it from sleeping now"
+
+
+def test_one_that_waits_for_what_it_needs() -> None:
+    found = reasons(Status.starting, waiting=("Ada",), waits_for=("db", "cache"))
+    assert found == ["starting for Ada; it waits for db, cache"]
+
+
+def test_one_that_others_need_has_no_idle_time() -> None:
+    idle, schedule = {"quiet_since": NOW - 10.0}, "schedule daily 16:00-22:00"
+    assert reasons(idle=idle, needed_by=("app", "api")) == ["needed by app, api"]
+    assert reasons(idle=idle, needed_by=("app",), schedule=schedule) == ["needed by app", schedule]
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from lifecycle.harness import OPERATOR
 from twisted.internet.defer import CancelledError
 
 from zeroscale.errors import ServerUnavailable
+from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.waiters import Waiters
 from zeroscale.status import ClientInfo
 
@@ -27,17 +29,17 @@ def test_players_are_admitted_in_their_order(waiters: Waiters) -> None:
     seen: list[Any] = []
     for name in ("Alice", "Bob"):
         waiters.add(ClientInfo(name)).addCallback(seen.append)
-    waiters.add_observer().addCallback(seen.append)
-    assert (len(waiters), waiters.names, waiters.has_observers) == (2, ("Alice", "Bob"), True)
+    waiters.add_observer(OPERATOR, ignore_lockout=True).addCallback(seen.append)
+    assert (len(waiters), waiters.names, waiters.ignore_lockout) == (2, ("Alice", "Bob"), True)
     waiters.admit(join)
     assert seen == ["session of Alice", "session of Bob", None]
-    assert (len(waiters), bool(waiters), waiters.has_observers) == (0, False, False)
+    assert (len(waiters), bool(waiters), waiters.ignore_lockout) == (0, False, False)
 
 
 def test_all_waiters_are_rejected_with_the_reason(waiters: Waiters) -> None:
     failures: list[Any] = []
     waiters.add(ClientInfo("Alice")).addErrback(failures.append)
-    waiters.add_observer().addErrback(failures.append)
+    waiters.add_observer(OPERATOR).addErrback(failures.append)
     waiters.reject("it is being moved")
     assert [(failure.type, failure.getErrorMessage()) for failure in failures] == [
         (ServerUnavailable, "it is being moved")
@@ -48,13 +50,32 @@ def test_all_waiters_are_rejected_with_the_reason(waiters: Waiters) -> None:
 def test_the_operator_reads_the_detail(waiters: Waiters) -> None:
     reasons: list[str] = []
     waiters.add(ClientInfo("Alice")).addErrback(lambda failure: reasons.append(failure.getErrorMessage()))
-    waiters.add_observer().addErrback(lambda failure: reasons.append(failure.getErrorMessage()))
+    waiters.add_observer(OPERATOR).addErrback(lambda failure: reasons.append(failure.getErrorMessage()))
     waiters.reject("it ended while it started", "it ended while it started (exit code 1: an error)")
     assert reasons == ["it ended while it started", "it ended while it started (exit code 1: an error)"]
 
 
+def test_an_observer_that_may_tell_players_has_their_reason_too(waiters: Waiters) -> None:
+    errors: list[Any] = []
+    waiters.add_observer(OPERATOR).addErrback(lambda failure: errors.append(failure.value))
+    waiters.reject("it ended", "it ended (exit code 1)")
+    assert [(str(error), error.reason) for error in errors] == [("it ended (exit code 1)", "it ended")]
+
+
+def test_the_server_is_started_for_players_first_and_then_for_the_first_observer(waiters: Waiters) -> None:
+    dependency = Cause(CauseKind.dependency, detail="needed by app")
+    assert not waiters
+    waiters.add_observer(dependency).addErrback(ignore)
+    waiters.add_observer(OPERATOR, ignore_lockout=True).addErrback(ignore)
+    causes = [waiters.cause]
+    waiters.add(ClientInfo("Alice")).addErrback(ignore)
+    causes.append(waiters.cause)
+    assert causes == [dependency, Cause(CauseKind.login, ClientInfo("Alice"))]
+    waiters.reject("no")
+
+
 def test_a_cancelled_waiter_is_removed(waiters: Waiters) -> None:
-    player, observer = waiters.add(ClientInfo("Alice")), waiters.add_observer()
+    player, observer = waiters.add(ClientInfo("Alice")), waiters.add_observer(OPERATOR)
     assert waiters
     player.cancel()
     observer.cancel()

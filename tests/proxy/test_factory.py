@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from zeroscale.config.durations import seconds_of
 from zeroscale.config.keys import keys_of
@@ -133,6 +134,9 @@ def test_bedrock_players_read_the_texts_for_players(tmp_path: Path) -> None:
 def test_the_default_hold_limit_is_the_start_timeout(tmp_path: Path) -> None:
     assert join_policy(configs(tmp_path, start_timeout=77.0)[0]).hold_limit == 77.0
     assert join_policy(configs(tmp_path, start_timeout=77.0, hold_limit=5.0)[0]).hold_limit == 5.0
+    server, _ = configs(tmp_path, start_timeout=77.0, needs=("db",))
+    db = replace(configs(tmp_path, start_timeout=3.0)[0], name="db")
+    assert join_policy(server, (server, db)).hold_limit == 80.0
 
 
 def test_a_servers_environment_reaches_plugins_that_start_programs(tmp_path: Path) -> None:

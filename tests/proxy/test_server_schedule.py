@@ -239,12 +239,14 @@ def test_a_paused_server_is_resumed() -> None:
     assert world.status() is Status.running
 
 
-@pytest.mark.parametrize("way", ["operator", "in the game", "paused by another program"])
+@pytest.mark.parametrize("way", ["operator", "a server that it needs", "in the game", "paused by another program"])
 def test_one_that_was_put_to_sleep_stays_down_until_the_next_window(way: str) -> None:
     world = World(keep_awake=("Mon-Fri 16:00-22:00", "Tue 10:00-12:00")).started()
     world.until("2026-11-30 17:00")
     if way == "operator":
         world.lifecycle.sleep(OPERATOR)
+    elif way == "a server that it needs":
+        world.lifecycle.sleep(Cause(CauseKind.dependency, detail="db, which it needs, stops"))
     elif way == "in the game":
         world.harness.current.exit()
     else:

@@ -661,7 +661,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         Seconds | None,
         key(
             "how long a player is held at most",
-            default="the start timeout",
+            default="the start timeout, with those of servers in `needs`",
             group=PLAYERS,
             aliases=("hold_timeout", "hold_time"),
             labels=True,

@@ -1,13 +1,16 @@
-"""Mistakes of the key `needs`: unknown servers, cycles, and servers left running without what they need. Pure."""
+"""The key `needs`: its mistakes, and how long a start may take with what is needed. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from zeroscale.config.messages import Mistake, join, show
 from zeroscale.config.model import ServerConfig
 from zeroscale.errors import suggest
+
+MOST_IN_A_ROW = 20
+"""Servers that need one another in a row; people have three or four. Each waits in the stack of the next one."""
 
 
 def mistakes(
@@ -24,7 +27,30 @@ def mistakes(
     if not discovers:
         yield from _unknown(servers, [server.name for server in all_servers])
     yield from _left_alone(servers, all_servers)
-    yield from _cycles(servers)
+    cycles = list(_cycles(servers))
+    yield from cycles or _long_chains(servers)
+
+
+def longest_start(server: ServerConfig, servers: Sequence[ServerConfig]) -> float:
+    """Return the sum of the start time-outs of a server and of what it needs, in seconds, along the longest way.
+
+    :param servers: all servers, without cycles.
+    """
+    if not server.needs:
+        return server.start_timeout
+    servers = [server, *(each for each in servers if each.name != server.name)]
+    return _longest_ways(servers, lambda each: each.start_timeout)[server.name]
+
+
+def _longest_ways(servers: Sequence[ServerConfig], length: Callable[[ServerConfig], float]) -> Mapping[str, float]:
+    from graphlib import TopologicalSorter
+
+    by_name = {server.name: server for server in servers}
+    ways: dict[str, float] = {}
+    for name in TopologicalSorter({server.name: server.needs for server in servers}).static_order():
+        if (server := by_name.get(name)) is not None:
+            ways[name] = length(server) + max((ways[need] for need in server.needs if need in ways), default=0.0)
+    return ways
 
 
 def _unknown(servers: Sequence[ServerConfig], known: Collection[str]) -> Iterator[Mistake]:
@@ -47,6 +73,13 @@ def _left_alone(servers: Sequence[ServerConfig], all_servers: Sequence[ServerCon
                     f'"leave" would leave it running without {show(name)}, which it needs; '
                     f'write on_exit = "leave" in [{join("servers", name)}] too',
                 )
+
+
+def _long_chains(servers: Sequence[ServerConfig]) -> Iterator[Mistake]:
+    lengths = _longest_ways(servers, lambda _: 1)
+    for server in servers:
+        if lengths[server.name] == MOST_IN_A_ROW:  # those that need it are too long as well
+            yield Mistake(_path(server), f"begins a chain of more than {MOST_IN_A_ROW} servers that need each other")
 
 
 def _cycles(servers: Sequence[ServerConfig]) -> Iterator[Mistake]:

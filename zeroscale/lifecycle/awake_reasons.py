@@ -61,6 +61,8 @@ class AwakeFacts(Struct, frozen=True, kw_only=True):
     :ivar now: the time.
     :ivar waiting: the names of the players who wait for it.
     :ivar woken: why the start began that goes on; None: there is none, or the server was found running.
+    :ivar waits_for: the names of servers that it needs, for which its start waits.
+    :ivar needed_by: the names of servers that need it now.
     :ivar keep_awake: the operator or the file that keeps it awake without players; None: nothing does.
     :ivar schedule: the time of the configuration that does; None: nothing does.
     :ivar busy: what its last answer was, if that kept it awake.
@@ -71,6 +73,8 @@ class AwakeFacts(Struct, frozen=True, kw_only=True):
     now: float
     waiting: tuple[str, ...] = ()
     woken: Cause | None = None
+    waits_for: tuple[str, ...] = ()
+    needed_by: tuple[str, ...] = ()
     keep_awake: str | None = None
     schedule: str | None = None
     busy: BusyAnswer | None = None
@@ -83,7 +87,8 @@ def awake_reasons(facts: AwakeFacts) -> Sequence[AwakeReason]:
     None: it sleeps, or is on its way to.
     """
     if facts.status is Status.starting:
-        return (AwakeReason(AwakeKind.starting, _start(facts)),)
+        waits = f"; it waits for {_listed(facts.waits_for, len(facts.waits_for))}" if facts.waits_for else ""
+        return (AwakeReason(AwakeKind.starting, _start(facts) + waits),)
     if facts.status is not Status.running:
         return ()
     reasons = (*_lasting(facts), *sorted(_times(facts), key=lambda reason: -(reason.seconds or 0.0)))
@@ -96,6 +101,8 @@ def _lasting(facts: AwakeFacts) -> Iterator[AwakeReason]:
     idle = facts.idle
     if idle.counts.players:
         yield AwakeReason(AwakeKind.players, _players(idle))
+    if facts.needed_by:
+        yield AwakeReason(AwakeKind.needed, f"needed by {_listed(facts.needed_by, len(facts.needed_by))}")
     if facts.keep_awake is not None:
         yield AwakeReason(AwakeKind.kept_awake, facts.keep_awake)
     if facts.schedule is not None:
@@ -113,7 +120,7 @@ def _times(facts: AwakeFacts) -> Iterator[AwakeReason]:
         yield _timed(AwakeKind.minimum_time, "minimum time", left)
     if not counts.visited and (left := counts.ready_at + policy.minimum_unvisited - now) > 0:
         yield _timed(AwakeKind.minimum_time, "minimum time until a player comes", left)
-    if counts.players or idle.is_asked:
+    if counts.players or facts.needed_by or idle.is_asked:
         return
     idle_until = counts.quiet_since + policy.idle_shutdown
     # Later after an answer that has kept it awake, and after a connection that was not a player's.

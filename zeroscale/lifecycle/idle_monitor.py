@@ -94,6 +94,7 @@ class IdleMonitor:
     :param events: passes on who joins and leaves.
     :param changed: called when a player has joined or left.
     :param counted: called when `counted_players` is another number, before `changed`.
+    :param needed_by: returns the names of the servers that need this one now; it does not stop while there are any.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class IdleMonitor:
         events: EventSource,
         changed: Callable[[], None] = lambda: None,
         counted: Callable[[], None] = lambda: None,
+        needed_by: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._name = name
         self._clock = clock
@@ -117,6 +119,8 @@ class IdleMonitor:
         self._events = events
         self._changed = changed
         self._counted = counted
+        self._needed_by = needed_by
+        self._was_needed = False
         self._run = 0
         self._is_active = False
         self._counts = SessionCounts.begin(0.0)
@@ -162,7 +166,7 @@ class IdleMonitor:
     @property
     def check_at(self) -> float | None:
         """When `busy_reason` is called next; None while players are on the server, or it does not run."""
-        if not self._is_active or self.players > 0:
+        if not self._is_active or self.players > 0 or self._needed_by():
             return None
         now, at = self._clock.seconds(), self._stop_at()
         return now if at is None or self._query is not None else max(now, at)
@@ -179,10 +183,25 @@ class IdleMonitor:
             self._cancel()
             self._set_timer()
 
-    def ask_now(self, cause: Cause) -> None:
-        """Call `busy_reason` now, and then `may_stop` with this cause, without waiting for the idle time."""
-        self._counts = replace(self._counts, grace_until=self._clock.seconds())
+    def dependents_changed(self) -> None:
+        """Note that other servers need the server, or do not any more: its idle time begins when none does."""
+        before, self._was_needed = self._was_needed, bool(self._needed_by())
+        if self._was_needed == before:
+            return
+        if before:
+            self._empty_since = self._clock.seconds()
+            self._counts = replace(self._counts, quiet_since=self._empty_since)
         if self._is_active and self.players == 0:
+            self._cancel()
+            self._set_timer()
+
+    def ask_now(self, cause: Cause) -> None:
+        """Call `busy_reason` now, and then `may_stop` with this cause, without waiting for the idle time.
+
+        Without effect while other servers need it.
+        """
+        self._counts = replace(self._counts, grace_until=self._clock.seconds())
+        if self._is_active and self.players == 0 and not self._needed_by():
             self._cancel()
             self._ask(cause)
 
@@ -207,6 +226,7 @@ class IdleMonitor:
         self._set_counts(SessionCounts.begin(now, self.players))
         self._probation.begin_period(now)
         self._empty_since = now
+        self._was_needed = bool(self._needed_by())
         self._warned_of.clear()
 
     def start_timer(self) -> None:
@@ -332,8 +352,8 @@ class IdleMonitor:
             self._counted()
 
     def _stop_at(self) -> float | None:
-        """Return when the server may stop, as far as the players are counted; None while players are on it."""
-        return stop_at(self._counts, self._policy, self._probation.until)
+        """Return when the server may stop, as far as the players are counted; None while it is used."""
+        return None if self._needed_by() else stop_at(self._counts, self._policy, self._probation.until)
 
     def _update_timer(self) -> None:
         """Set the timer after a change of the sessions, unless it fires early enough."""
@@ -346,7 +366,7 @@ class IdleMonitor:
                 self._log.debug("Cancelling the stop")
             self._cancel()
         at = stop_at(self._counts, self._policy)
-        if at is None or not self._is_active:
+        if at is None or not self._is_active or self._needed_by():
             return
         if self._timer is None or (self._timer_at > at and self._timer_at > self._probation.until):
             self._cancel()
@@ -390,7 +410,7 @@ class IdleMonitor:
 
     def _checked(self, busy_reason: str | None, cause: Cause | None) -> None:
         self._query = None
-        if self.players > 0:
+        if self.players > 0 or self._needed_by():
             return
         if busy_reason is None:
             self._may_stop(cause or self._idle_cause)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from zeroscale.events import Cause
 from zeroscale.lifecycle.idle_policy import IdlePolicy
 from zeroscale.status import ProbeResult, Status
 
@@ -186,6 +187,41 @@ class LifecycleStats(Protocol):
         """Count a failure."""
 
 
+class Needs(Protocol):
+    """The servers that one server needs, and those that need it; see `proxy.needs`."""
+
+    def start(self, cause: Cause) -> Deferred[None]:
+        """Start the servers that it needs.
+
+        :param cause: why the server itself is started.
+        :returns: fires once all of them are ready; fails with `ServerUnavailable`. May be cancelled.
+        """
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """The names of the servers that it needs and that are not ready."""
+
+    @property
+    def estimate(self) -> float | None:
+        """In how many seconds all servers that it needs are ready, if they are started now; None: not known."""
+
+    @property
+    def lockout(self) -> str | None:
+        """Why a server that it needs must not be started, for players; None: each runs, or may be started."""
+
+    @property
+    def needed_by(self) -> Sequence[str]:
+        """The names of the servers that need it now: those that do not sleep."""
+
+    def stop_dependents(self, cause: Cause, *, tell: bool) -> Deferred[None] | None:
+        """Wait until no server uses this one any more.
+
+        :param cause: why this one is stopped.
+        :param tell: stop them; else they are stopped anyway.
+        :returns: fires then; None: none uses it. May be cancelled.
+        """
+
+
 class LifecyclePolicy(Struct, frozen=True, kw_only=True):
     """When and how one server is started and stopped. Durations are seconds.
 
@@ -233,6 +269,7 @@ class LifecycleDependencies(Struct, frozen=True, kw_only=True):
     :ivar player_list: asks the server's console who is on; None: there is no such command.
     :ivar on_address: called with the host and port of the server that runs now; None: those of the configuration.
     :ivar logger: for everything that happens to the server.
+    :ivar needs: returns the servers that it needs, and that need it; None: there are none.
     """
 
     clock: IReactorTime
@@ -254,3 +291,4 @@ class LifecycleDependencies(Struct, frozen=True, kw_only=True):
     listener: Callable[[], str | None] = lambda: None
     player_list: PlayerList | None = None
     on_address: Callable[[tuple[str, int] | None], None] = lambda _: None
+    needs: Callable[[], Needs | None] = lambda: None

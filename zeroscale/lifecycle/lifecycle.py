@@ -221,7 +221,7 @@ class ServerLifecycle:
         if self._record.status is Status.running:
             return succeed(None)
         self._machine.release()
-        ready = self._waiters.add_observer()
+        ready = self._waiters.add_observer(cause, ignore_lockout=True)
         self.wake(cause, ignore_lockout=True)
         return ready
 
@@ -270,6 +270,53 @@ class ServerLifecycle:
         """Compute anew when the server may stop, after a reason to keep it running has gone."""
         self._idle_monitor.restart_timer()
 
+    # For servers that need it, and that it needs; see `proxy.needs`
+
+    @property
+    def needs_others(self) -> bool:
+        """Whether it does not sleep, so that what it needs is kept running."""
+        return not self._record.is_down and not self._shutdown.left
+
+    @property
+    def uses_others(self) -> bool:
+        """Whether there may be a server that uses what it needs: not while it waits for that."""
+        return self.needs_others and not self._transitions.waits_for_needs
+
+    @property
+    def needed_by(self) -> Sequence[str]:
+        """The names of the servers that need it now."""
+        return self._transitions.needed_by
+
+    @property
+    def can_be_left(self) -> bool:
+        """Whether the next zeroscale can take over the server if this one leaves it running."""
+        return self._slot.plugin.can_adopt
+
+    def start_for_dependent(self, cause: Cause) -> Deferred[None]:
+        """Start the server for another one that needs it, where it does not run and may be started.
+
+        :param cause: why.
+        :returns: fires once the server is ready; fails with `ServerUnavailable`, whose text is for the operator. May be
+            cancelled: the server is started all the same.
+        """
+        if self._shutdown.in_progress:
+            return fail(ServerUnavailable(self._shutdown.reason))
+        if self._record.status is Status.running:
+            return succeed(None)
+        if self._record.status is not Status.starting and (lockout := self._view.get().lockout) is not None:
+            return fail(ServerUnavailable(lockout))
+        is_refused = self._record.status is Status.failed and not self._record.may_be_retried
+        if is_refused or self._record.stop_timed_out:
+            reason = self._record.reason or "it cannot be started"
+            return fail(ServerUnavailable(self._record.detail or reason, reason))
+        ready = self._waiters.add_observer(cause)
+        self.wake(cause)
+        return ready
+
+    def dependents_changed(self) -> None:
+        """Note that servers that need it have started or stopped: if none needs it any more, its idle time begins."""
+        self._idle_monitor.dependents_changed()
+
     # Beginning, end and configuration
 
     async def open(self) -> None:
@@ -293,7 +340,8 @@ class ServerLifecycle:
         """
         self._shutdown.proxy_exits = True
         self._record.start_wanted = None
-        if leave and self._record.status in (Status.starting, Status.running, Status.paused):
+        is_up = self._record.status in (Status.starting, Status.running, Status.paused)
+        if leave and is_up and not self._transitions.waits_for_needs:
             if self._slot.plugin.can_adopt:
                 return self._shutdown.leave(self._transitions.start_call)
             self._log.warning("stopped, not left running: its plugin cannot take it over again")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from zeroscale.lifecycle.idle_monitor import IdleMonitor
+from zeroscale.lifecycle.interfaces import Needs
 from zeroscale.lifecycle.plugin_slot import PluginSlot
 from zeroscale.lifecycle.status_record import StatusRecord
 from zeroscale.lifecycle.waiters import Waiters
@@ -27,6 +28,14 @@ class ServerParts(Protocol):
     waiters: Waiters
     slot: PluginSlot
     idle_monitor: IdleMonitor
+
+    @property
+    def needs(self) -> Needs | None:
+        """The servers that it needs; None: there are none."""
+
+    @property
+    def needs_seconds(self) -> float | None:
+        """How much of a start's duration is for them; None: not known."""
 
 
 class ServerView:
@@ -73,8 +82,12 @@ class ServerView:
 
     def _look(self) -> None:
         dependencies = self._parts.slot.dependencies
-        self._estimate = dependencies.start_history.estimate
+        own, others = dependencies.start_history.estimate, self._parts.needs_seconds
+        self._estimate = None if own is None or others is None else own + others
         self._lockout = dependencies.lockout()
+        needs = self._parts.needs
+        if needs is not None and self._lockout is None and self._parts.record.is_down:
+            self._lockout = needs.lockout
         self._cached_status = dependencies.status_cache.current
         self._parts.idle_monitor.count_players()
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from zeroscale.errors import PluginError, StartRefused, ZeroscaleError
-from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger
+from zeroscale.errors import PluginError, ServerUnavailable, StartRefused, ZeroscaleError
+from zeroscale.events import Cause
+from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger, Needs
 from zeroscale.lifecycle.shielded_call import ShieldedCall
 from zeroscale.status import ProbeResult, Status
 
@@ -28,7 +29,9 @@ class StartAttempt:
     :param policy: has the start time-out and the ready line.
     :param log: the server's log.
     :param on_server: called once there is a server, which may not answer yet.
-    :ivar started_at: when the attempt began.
+    :ivar started_at: when the attempt began, without the time for which it waited for other servers.
+    :ivar waits_for_needs: it waits for the servers that this one needs; nothing was done with this one yet.
+    :ivar needs_seconds: how long that takes, or has taken; None: not known.
     :ivar adopted: the server was found running, or is being resumed.
     :ivar taken_over: the server was found running.
     :ivar blocked: the plugin's `start()` was not called, for a reason other than the server itself.
@@ -52,6 +55,8 @@ class StartAttempt:
         self._on_server = on_server
         self._readiness = dependencies.make_readiness()
         self.started_at = dependencies.clock.seconds()
+        self.waits_for_needs = False
+        self.needs_seconds: float | None = 0.0
         self.adopted = False
         self.taken_over = False
         self.blocked = False
@@ -68,6 +73,29 @@ class StartAttempt:
     def hindered(self) -> bool:
         """Whether the server cannot be asked whether it is ready, for a reason other than itself."""
         return self._readiness.hindered
+
+    async def start_after(
+        self, needs: Needs, cause: Cause, adoption: ShieldedCall[Status | None] | None, begins: Callable[[], None]
+    ) -> ProbeResult | None:
+        """Start the servers that this one needs; then do `start`.
+
+        :param cause: why.
+        :param begins: called when they are ready.
+        :raises ServerUnavailable: one of them cannot be started.
+        """
+        if needs.missing:
+            self.waits_for_needs = True
+            self.needs_seconds = needs.estimate
+            try:
+                await needs.start(cause)
+            except ServerUnavailable:
+                self.blocked = True
+                raise
+            self.waits_for_needs = False
+        now = self._dependencies.clock.seconds()
+        self.needs_seconds, self.started_at = now - self.started_at, now
+        begins()
+        return await self.start(adoption)
 
     async def start(self, adoption: ShieldedCall[Status | None] | None) -> ProbeResult | None:
         """Start the server, unless the plugin finds it running.

@@ -6,14 +6,14 @@ stop in `stop`, the idle time in `idle_monitor`. Uses no socket, no client conne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from zeroscale.backoff import Backoff
-from zeroscale.errors import PluginError, StartRefused, ZeroscaleError
+from zeroscale.errors import PluginError, ServerUnavailable, StartRefused, ZeroscaleError
 from zeroscale.event_text import format_duration
 from zeroscale.events import Cause, CauseKind, Failed, GivenUp, Ready, Stopped, Stopping, Woken
 from zeroscale.lifecycle.awake_reasons import AwakeFacts, BusyAnswer
@@ -21,7 +21,7 @@ from zeroscale.lifecycle.escalation import back_off
 from zeroscale.lifecycle.event_source import EventSource
 from zeroscale.lifecycle.exit_watch import ExitWatch, ProcessExit
 from zeroscale.lifecycle.idle_monitor import ExpectedReason, IdleMonitor
-from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger
+from zeroscale.lifecycle.interfaces import AdaptedPlugin, LifecycleDependencies, LifecyclePolicy, Logger, Needs
 from zeroscale.lifecycle.player_query import PlayerQuery
 from zeroscale.lifecycle.plugin_slot import PluginSlot
 from zeroscale.lifecycle.server_view import ServerView
@@ -90,6 +90,7 @@ class ServerTransitions:
         self._woken: Cause | None = None
         self._busy: BusyAnswer | None = None
         self._found_again = False
+        self._is_hurried = False
         self._refusals = Backoff(FIRST_REFUSAL_DELAY, LONGEST_REFUSAL_DELAY)
         self._player_query = PlayerQuery(self._clock)
         self.policy = policy
@@ -113,6 +114,7 @@ class ServerTransitions:
             self.events,
             sessions_changed,
             self.view.changed,
+            needed_by=lambda: self.needed_by,
         )
 
     def awake_facts(self) -> AwakeFacts:
@@ -122,6 +124,8 @@ class ServerTransitions:
             now=self._clock.seconds(),
             waiting=self.waiters.names,
             woken=self._woken,
+            waits_for=tuple(needs.missing) if self.waits_for_needs and (needs := self.needs) is not None else (),
+            needed_by=tuple(self.needed_by),
             keep_awake=self._keep_awake_reason(),
             schedule=self._schedule_reason(),
             busy=self._busy,
@@ -133,9 +137,36 @@ class ServerTransitions:
         """The plugin's `start()`, while it has not returned."""
         return self._start_attempt.call if self._start_attempt is not None else None
 
+    @property
+    def needs(self) -> Needs | None:
+        """The servers that it needs, and that need it; None: there are none."""
+        return self._dependencies.needs()
+
+    @property
+    def needed_by(self) -> Sequence[str]:
+        """The names of the servers that need it now."""
+        needs = self.needs
+        return () if needs is None else needs.needed_by
+
+    @property
+    def waits_for_needs(self) -> bool:
+        """Whether its start has not begun, as it waits for servers that it needs."""
+        attempt = self._start_attempt
+        return self.record.status is Status.starting and attempt is not None and attempt.waits_for_needs
+
+    @property
+    def needs_seconds(self) -> float | None:
+        """How much of a start's duration is for the servers that it needs; None: not known."""
+        if self.record.status is Status.starting and self._start_attempt is not None:
+            return self._start_attempt.needs_seconds
+        needs = self.needs
+        return 0.0 if needs is None else needs.estimate
+
     def skip_to_sigterm(self) -> None:
-        """Send SIGTERM at once to a server that is being stopped."""
-        if self._stop_attempt is not None and self._stop_attempt.skip_to_sigterm(self._clock.seconds()):
+        """Send SIGTERM at once to a server that is being stopped, or once it is its turn."""
+        if self._stop_attempt is None:
+            self._is_hurried = self.record.status is Status.stopping
+        elif self._stop_attempt.skip_to_sigterm(self._clock.seconds()):
             self._set_step_timer()
 
     def unrelayed_players(self) -> Deferred[str | None]:
@@ -186,7 +217,12 @@ class ServerTransitions:
             self.machine.crashed("it could not be started", str(error))
             return
         attempt = self._begin_start(self.policy.start_timeout)
-        self._await_first_answer(attempt.start(self.slot.adoption))
+        needs = self.needs
+        if needs is None:
+            self._await_first_answer(attempt.start(self.slot.adoption))
+        else:
+            self._state_task.set_timer(None)  # each server that it needs has a start time-out of its own
+            self._await_first_answer(attempt.start_after(needs, cause, self.slot.adoption, self._needs_ready))
 
     def take_over(self) -> None:
         """Use a server that was found running."""
@@ -243,10 +279,19 @@ class ServerTransitions:
         pause_call.wait().addErrback(failed)
 
     def stop(self, cause: Cause) -> None:
-        """Ask the server to stop."""
+        """Ask the server to stop, after those that need it."""
         paused = self.record.status is Status.paused
+        is_down = self.waits_for_needs
         self._enter_stopping(cause)
-        self._begin_stop(paused)
+        if is_down:
+            self.machine.exited()
+            return
+        turn = self._turn_to_stop(cause)
+        if turn is None:
+            self._begin_stop(paused)
+        else:
+            self._log.info("is stopped once %s has stopped", ", ".join(self.needed_by))
+            self._state_task.run(turn, lambda _: self._begin_stop(paused), self._stop_failed)
 
     def stop_paused(self) -> None:
         """Ask a server to stop that has been paused for long enough."""
@@ -308,7 +353,7 @@ class ServerTransitions:
         lockout = self.view.get().lockout
         if runs_again:
             self.machine.server_found()
-        elif lockout is not None and not self.waiters.has_observers:
+        elif lockout is not None and not self.waiters.ignore_lockout:
             self.waiters.reject(lockout)
         elif start_wanted is not None and not self.shutdown.in_progress:
             self.machine.wake(start_wanted)
@@ -362,6 +407,7 @@ class ServerTransitions:
         self._woken = None
         self._busy = None
         self._end_cause = None
+        self._is_hurried = False
         self._failure_after_stop = None
         self._state_task.cancel()
         self.idle_monitor.pause_timer()
@@ -426,6 +472,10 @@ class ServerTransitions:
     def _await_first_answer(self, answer: Coroutine[Deferred[Any], Any, ProbeResult | None]) -> None:
         self._state_task.run(Deferred.fromCoroutine(answer), self._answered, self._start_failed)
 
+    def _needs_ready(self) -> None:
+        self._state_task.set_timer(self.policy.start_timeout)
+        self.view.look_again()
+
     def _answered(self, answer: ProbeResult | None) -> None:
         if answer is None:
             self.machine.stopping_found()
@@ -434,7 +484,9 @@ class ServerTransitions:
         self.machine.ready()
 
     def _start_failed(self, failure: Failure) -> None:
-        error = "it could not be started", self._error_message(failure)
+        value = failure.value  # `ServerUnavailable`: of another server, which this one needs
+        reason = value.reason if isinstance(value, ServerUnavailable) else "it could not be started"
+        error = reason, self._error_message(failure)
         if self._start_attempt is not None and self._start_attempt.server_exists:
             self._start_error = error
             self.machine.timed_out()  # it is stopped before it has failed
@@ -453,9 +505,18 @@ class ServerTransitions:
 
     # Stopping
 
+    def _turn_to_stop(self, cause: Cause) -> Deferred[None] | None:
+        """Return what fires once no server uses this one any more; None: none does."""
+        needs = self.needs
+        if needs is None or cause.kind is CauseKind.start_failed:  # what does not become ready is not used
+            return None
+        return needs.stop_dependents(cause, tell=not self.shutdown.in_progress)
+
     def _begin_stop(self, paused: bool) -> None:
         attempt = StopAttempt(self._plugin, self.policy, self._log, self._clock.seconds())
         self._stop_attempt = attempt
+        if self._is_hurried:
+            attempt.skip_to_sigterm(self._clock.seconds())
         self._set_step_timer()
         self._request_stop(attempt, paused)
 

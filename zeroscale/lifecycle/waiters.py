@@ -22,7 +22,7 @@ class Waiters:
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
         self._changed = changed
         self._players: dict[Deferred[PlayerSession], ClientInfo] = {}
-        self._observers: dict[Deferred[None], None] = {}
+        self._observers: dict[Deferred[None], tuple[Cause, bool]] = {}
 
     def __len__(self) -> int:
         """Return the number of players."""
@@ -33,9 +33,9 @@ class Waiters:
         return bool(self._players or self._observers)
 
     @property
-    def has_observers(self) -> bool:
-        """Whether the operator waits; a lockout does not apply to the operator."""
-        return bool(self._observers)
+    def ignore_lockout(self) -> bool:
+        """Whether an observer waits to whom a lockout does not apply."""
+        return any(ignores for _, ignores in self._observers.values())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ class Waiters:
         """Why the server is to be started for those who wait; None: none does."""
         for client in self._players.values():
             return Cause(CauseKind.login if client.name else CauseKind.connection, client)
-        return Cause(CauseKind.operator) if self._observers else None
+        return next((cause for cause, _ in self._observers.values()), None)
 
     def add(self, client: ClientInfo) -> Deferred[PlayerSession]:
         """Add a player; fires with its session, or fails with `ServerUnavailable`."""
@@ -56,10 +56,14 @@ class Waiters:
         self._changed()
         return waiter
 
-    def add_observer(self) -> Deferred[None]:
-        """Add an observer; fires once the server is ready, or fails with `ServerUnavailable`, for the operator."""
+    def add_observer(self, cause: Cause, *, ignore_lockout: bool = False) -> Deferred[None]:
+        """Add an observer; fires once the server is ready, or fails with `ServerUnavailable`, for the operator.
+
+        :param cause: why the server is to be started for it.
+        :param ignore_lockout: a lockout does not apply to it.
+        """
         waiter: Deferred[None] = Deferred(self._remove_observer)
-        self._observers[waiter] = None
+        self._observers[waiter] = (cause, ignore_lockout)
         return waiter
 
     def admit(self, join: Callable[[ClientInfo], PlayerSession]) -> None:
@@ -91,7 +95,7 @@ class Waiters:
                 player.errback(Failure(ServerUnavailable(reason)))
         for observer in observers:
             if not observer.called:
-                observer.errback(Failure(ServerUnavailable(reason if detail is None else detail)))
+                observer.errback(Failure(ServerUnavailable(reason if detail is None else detail, reason)))
 
     def _remove_player(self, waiter: Deferred[PlayerSession]) -> None:
         self._players.pop(waiter, None)

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from zeroscale.access_lists import AccessList, ServerLists, parse_network
 from zeroscale.config.model import OVER_UDP, Config, LimitsConfig, PortConfig, ServerConfig
+from zeroscale.config.needs import longest_start
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.admission import Admission, Limits, Rules
 from zeroscale.frontend.connection_limits import Network
@@ -81,7 +82,7 @@ def server_settings(
     :param lists: the player lists of a Minecraft server; None: it speaks another protocol.
     :raises ConfigError: a pattern, a text or an admission rule is invalid.
     """
-    policy = join_policy(server)
+    policy = join_policy(server, config.servers)
     protocol = port_protocol(server.all_ports[0], plugin)
     options = MinecraftOptions(server.legacy_hold, server.transfer_as_login)
     own = PortSettings(
@@ -237,11 +238,14 @@ def _idle_policy(server: ServerConfig, plugin: PluginAdapter) -> IdlePolicy:
     )
 
 
-def join_policy(server: ServerConfig) -> JoinPolicy:
-    """Make the policy for clients that join."""
+def join_policy(server: ServerConfig, servers: Sequence[ServerConfig] = ()) -> JoinPolicy:
+    """Make the policy for clients that join.
+
+    :param servers: all servers, for the start time-outs of those that it needs.
+    """
     return JoinPolicy(
         holds=server.join == "hold",
-        hold_limit=server.start_timeout if server.hold_limit is None else server.hold_limit,
+        hold_limit=longest_start(server, servers) if server.hold_limit is None else server.hold_limit,
         wake_on_answer=server.wake_after == "answer",
         waiting=server.waiting,
     )

@@ -42,6 +42,7 @@ from zeroscale.system.files import server_directory
 
 if TYPE_CHECKING:
     from zeroscale.proxy.answer_capture import AnswerCapture
+    from zeroscale.proxy.needs import ServerNeeds
     from zeroscale.proxy.server_schedule import ServerSchedule
     from zeroscale.state.answer_cache import AnswerCache
 
@@ -69,6 +70,7 @@ class ManagedServer:
     :ivar added_at: since when zeroscale has looked after it, by the monotonic clock.
     :ivar restart_pending: a part of `config` takes effect only once the running server has stopped.
     :ivar on_replaced: called when that part has taken effect.
+    :ivar needs: the servers that it needs, and that need it; None: no server has `needs`.
     """
 
     def __init__(self, config: ServerConfig, proxy_config: Config, reactor: Reactor, writer: FileWriter) -> None:
@@ -77,6 +79,7 @@ class ManagedServer:
         self.restart_pending = False
         self.on_replaced: Callable[[], None] = _do_nothing
         self.added_at = reactor.seconds()
+        self.needs: ServerNeeds | None = None
         self._reactor = reactor
         self._writer = writer
         self._answers: AnswerCache | None = None
@@ -195,6 +198,16 @@ class ManagedServer:
         return self._setup.address
 
     @property
+    def needed_names(self) -> Sequence[str]:
+        """The names of the servers that it needs."""
+        return self.config.needs
+
+    @property
+    def is_left_at_exit(self) -> bool:
+        """Whether it is left running when zeroscale exits, as far as that depends on itself."""
+        return self.config.on_exit == "leave" and self.lifecycle.can_be_left
+
+    @property
     def directory(self) -> Path:
         """Directory with the operator's files; see `factory.operator_directory`."""
         return self._setup.files.directory
@@ -253,7 +266,11 @@ class ManagedServer:
         if self._schedule is not None:
             self._schedule.stop()
         self.stop_planner.close()
-        return self.lifecycle.close(leave=self.config.on_exit == "leave")
+        leave = self.config.on_exit == "leave"
+        if leave and self.needs is not None and (stopped := self.needs.stopped_at_exit()):
+            logger.warning("%s is stopped, not left running: it needs %s", self.name, ", ".join(stopped))
+            leave = False
+        return self.lifecycle.close(leave=leave)
 
     def release_locks(self) -> None:
         """Write what is buffered, and release the server's locks."""
@@ -287,6 +304,7 @@ class ManagedServer:
             player_list=player_list if setup.speaks_minecraft else None,
             on_address=partial(self._set_address, setup),
             logger=logging.getLogger("zeroscale.server"),
+            needs=lambda: self.needs,
         )
 
     def use_config(self, config: ServerConfig, proxy_config: Config) -> None:
@@ -337,7 +355,7 @@ class ManagedServer:
             now,
             time.time(),
             keep_awake_reason=self._keep_awake_reason(),
-            keep_asleep_reason=next((source for _, source in self._lockouts(self._setup)), None),
+            keep_asleep_reason=self.lockout_source,
             planned_stops=self.stop_planner.planned,
         )
 
@@ -345,7 +363,8 @@ class ManagedServer:
         """See `ServerControl.wake`."""
         self._view_changed()
         if not force and self.lifecycle.view.status not in (Status.running, Status.starting):
-            for _, source in self._lockouts(self._setup):
+            source = self.lockout_source
+            if source is not None:
                 raise ControlError(f"{self.name} is not started: {source}; use --force to start it anyway")
         return self.lifecycle.start_for_operator(Cause(CauseKind.operator, operator=operator))
 
@@ -363,6 +382,11 @@ class ManagedServer:
             return
         if view.players:
             raise ControlError(f"{_players(view.players)} on {self.name}: use --now to stop it anyway")
+        if names := self.lifecycle.needed_by:
+            raise ControlError(
+                f"{self.name} is not stopped: needed by {', '.join(names)}; use --now to stop "
+                f"{'that' if len(names) == 1 else 'those'} first, and then {self.name}"
+            )
         reason = self._keep_awake_reason()
         if reason is None and view.status is Status.starting:
             reason = self.lifecycle.awake_reasons[0].text
@@ -402,6 +426,8 @@ class ManagedServer:
         self.lifecycle.restart_idle_timer()
         if self._schedule is not None:
             self._schedule.look()
+        if self.needs is not None:
+            self.needs.look()
 
     def console(self, line: str) -> Deferred[str | None]:
         """See `ServerControl.console`."""
@@ -486,6 +512,13 @@ class ManagedServer:
         if self._schedule is not None and (asleep := self._schedule.asleep_until()) is not None:
             until, reason = asleep
             yield self.backend.messages.keep_asleep_reason(until), reason
+
+    @property
+    def lockout_source(self) -> str | None:
+        """What locks it out, or a server that it needs, for the operator; None: nothing does."""
+        for _, source in self._lockouts(self._setup):
+            return source
+        return None if self.needs is None or not self.is_down else self.needs.lockout_source
 
     def _stop_warning(self, seconds: float, restart: bool) -> str | None:
         command = self.config.stop_warning_command or (SAY if self.speaks_minecraft else None)

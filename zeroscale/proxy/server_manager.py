@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
@@ -23,6 +24,9 @@ from zeroscale.proxy.ports import PortManager, PortsByListen, ports_by_listen
 from zeroscale.reactor import Reactor
 from zeroscale.status import ServerSnapshot
 from zeroscale.system.background_file import FileWriter
+
+if TYPE_CHECKING:
+    from zeroscale.proxy.needs import NeedsGraph
 
 logger = logging.getLogger("zeroscale.proxy")
 
@@ -62,8 +66,10 @@ class ServerManager:
         self.on_released: Callable[[str], None] = _do_nothing
         self._event_observers: list[Callable[[ServerEvent], None]] = []
         self.servers: dict[str, ManagedServer] = {}
+        self._needs: NeedsGraph | None = None
         for server_config in config.servers:
             self._add(ManagedServer(server_config, config, reactor, self._writer))
+        self._update_needs()
 
     @property
     def draining(self) -> Sequence[ManagedServer]:
@@ -132,8 +138,16 @@ class ServerManager:
         """Close the ports, stop all servers or leave them running as configured, and wait for that."""
         await self._ports.close()
         # Draining servers are never left running: no later zeroscale would adopt them.
-        draining = [server.lifecycle.close() for server in list(self._draining)]
-        await gatherResults([*(server.close() for server in self.servers.values()), *draining])
+        closing = [server.lifecycle.close() for server in list(self._draining)]
+        # A start that waits for a server is to end by itself, not because that one stops.
+        names = self.servers if self._needs is None else self._needs.dependents_first()
+        closing += [self.servers[name].close() for name in names]
+        if self._needs is not None:
+            for each in closing:
+                each.addCallback(lambda _: self._look_at_needs())
+        await gatherResults(closing)
+        if self._needs is not None:
+            self._needs.close()
         await self._ports.end_datagrams()
 
     def heartbeat(self) -> Deferred[None]:
@@ -180,6 +194,7 @@ class ServerManager:
             messages.append(f"{name}: removed" + ("; it is stopped when no player is left on it" if busy else ""))
             del self.servers[name]
             self._drain(server)
+        self._update_needs()
         await self._ports.route_to(self._ports_by_listen())
         await _adopt(added.values())
         self._retry_blocked()  # the servers that blocked them may have stopped in the meantime
@@ -211,11 +226,31 @@ class ServerManager:
 
     def _add(self, server: ManagedServer) -> None:
         self.servers[server.name] = server
-        server.lifecycle.add_observer(lambda view: self._server_changed(view.name))
+        server.lifecycle.add_observer(lambda _: self._status_changed(server))
         server.lifecycle.add_session_observer(lambda: self._server_changed(server.name))
         for callback in self._event_observers:
             server.lifecycle.add_event_observer(callback)
         server.on_replaced = self._server_replaced
+
+    def _status_changed(self, server: ManagedServer) -> None:
+        self._server_changed(server.name)
+        if self._needs is not None:
+            self._needs.status_changed(server)
+
+    def _update_needs(self) -> None:
+        """Note that servers were added, changed or removed."""
+        if self._needs is None and any(server.config.needs for server in self.servers.values()):
+            from zeroscale.proxy.needs import NeedsGraph
+
+            self._needs = NeedsGraph(self._reactor, lambda: self.servers, lambda: self._draining)
+        if self._needs is not None:
+            for server in self.servers.values():
+                server.needs = server.needs or self._needs.of(server)
+            self._needs.update()
+
+    def _look_at_needs(self) -> None:
+        if self._needs is not None:
+            self._needs.look()
 
     def _server_replaced(self) -> None:
         self._ports.refresh()
@@ -228,6 +263,7 @@ class ServerManager:
         def drained(_: None) -> None:
             self.on_released(server.name)
             del self._draining[server]
+            self._update_needs()
             server.release_locks()
             self._retry_blocked()
 
@@ -263,6 +299,7 @@ class ServerManager:
             self._blocked -= {name}
             logger.info("Reloaded: %s: added", name)
             self._add(added[name])
+            self._update_needs()
             await self._ports.route_to(self._ports_by_listen())
             await _adopt(added.values())
 

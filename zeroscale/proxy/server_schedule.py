@@ -273,10 +273,11 @@ class ServerSchedule:
         """Note that the server stops or has ended though it is kept awake."""
         match event:
             case (
-                Stopping(cause=Cause(kind=CauseKind.operator | CauseKind.found))
+                Stopping(cause=Cause(kind=CauseKind.operator | CauseKind.dependency | CauseKind.found))
                 | Stopped(cause=Cause(kind=CauseKind.exited))
             ):
-                self._note.note_sleep()  # whoever did that wants it down for the rest of this time
+                # Whoever did that wants it down for the rest of this time; for a restart of what it needs, it is woken.
+                self._note.note_sleep()
             case Failed():
                 self._set_timer(self._next_look(self._now()))
             case _:
