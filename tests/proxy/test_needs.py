@@ -783,6 +783,7 @@ class Story:
         self.world = World(needs, plugin_type=Plugin, max_crashes=1000, pause_when_idle=len(needs) % 2 == 0)
         self.sessions: list[PlayerSession] = []
         self.broken: list[str] = []
+        self.stops: dict[str, CauseKind] = {}
         for server in self.world.servers.values():
             server.lifecycle.add_event_observer(self.noted)
 
@@ -792,12 +793,17 @@ class Story:
             statuses = {name: self.world[name].status() for name in server.needed_names}
             if set(statuses.values()) - {Status.running}:
                 self.broken.append(f"{server.name} starts with {statuses}")
+        elif self.stops[server.name] is CauseKind.start_failed:
+            pass  # as after a crash: others may run without it
         elif users := [each.name for each in self.dependents(server) if each.lifecycle.uses_others]:
             self.broken.append(f"{server.name} is stopped though used by {users}")
 
     def noted(self, event: ServerEvent) -> None:
+        if not isinstance(event, Stopping):
+            return
+        self.stops[event.server] = event.cause.kind
         users = [each.name for each in self.dependents(self.world[event.server]) if not each.is_down]
-        if isinstance(event, Stopping) and event.cause.kind is CauseKind.idle and users:
+        if event.cause.kind is CauseKind.idle and users:
             self.broken.append(f"{event.server} is idle though needed by {users}")
 
     def dependents(self, server: Server) -> list[Server]:
