@@ -82,18 +82,17 @@ def server_name(body: bytes) -> str:
         return ""
     extensions = _vector(body[at:], "extensions")
     name: str | None = None
-    while extensions:
-        if len(extensions) < 4:
+    position = 0
+    while position < len(extensions):
+        content_at = position + 4
+        length = int.from_bytes(extensions[position + 2 : content_at])
+        if content_at + length > len(extensions):
             raise ProtocolError("not TLS: an extension of its ClientHello is cut off")
-        kind = int.from_bytes(extensions[:2])
-        length = int.from_bytes(extensions[2:4])
-        content, extensions = extensions[4 : 4 + length], extensions[4 + length :]
-        if len(content) < length:
-            raise ProtocolError("not TLS: an extension of its ClientHello is cut off")
-        if kind == _SERVER_NAME:
+        if not extensions[position] and extensions[position + 1] == _SERVER_NAME:
             if name is not None:
                 raise ProtocolError("not TLS: a ClientHello with two lists of server names")
-            name = _host_name(_vector(content, "list of server names"))
+            name = _host_name(_vector(extensions[content_at : content_at + length], "list of server names"))
+        position = content_at + length
     return name or ""
 
 
