@@ -74,13 +74,6 @@ class Proxy(Program):
             lambda: not self.server_processes() and not answers(self.server_port), "the server is gone", within, self
         )
 
-    def resident_bytes(self) -> int:
-        """Its resident memory."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found is not None
-        return int(found[1]) * 1024
-
     def end(self, within: float = DEADLINE) -> None:
         """Stops it as an operator does; holds that it ends well and leaves nothing behind."""
         code = self.terminate(within)

@@ -96,6 +96,13 @@ class Program:
         self.process.send_signal(signal.SIGTERM)
         return self.wait(within)
 
+    def resident_bytes(self) -> int:
+        """Its resident memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1]) * 1024
+
     def discard(self) -> None:
         """Ends it, whatever it takes, and lets go of its pipes."""
         if self.process.poll() is None:

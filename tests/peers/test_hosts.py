@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import socket
 import ssl
@@ -14,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from broken_messages import OTHER_PROTOCOLS, mutated
+from client_hellos import client_hello
 from peers.harness import HERE, ROOT, PeerHarness
 from peers.programs import Program, answers, processes_in, wait_until
+from peers.strangers import deliver
 from ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers("curl", "node", "openssl")]
@@ -67,6 +71,7 @@ server = {server_port}
 {'wake_on = "tls"' if self.certificates else HTTP}
 working_directory = "{work}"
 idle_shutdown = "2s"
+wake_timeout = "2s"
 """
 
     def running(self) -> set[str]:
@@ -199,3 +204,28 @@ def long_hello(client: socket.socket, host: str, trusts: Path) -> str | None:
             incoming.write(client.recv(65536))
         else:
             return connection.selected_alpn_protocol()
+
+
+MESSAGES = 2000
+MEBIBYTE = 1 << 20
+
+
+@pytest.mark.parametrize("kind", ["http", "tls"])
+def test_no_stranger_disturbs_the_sleep(kind: str, harness: PeerHarness, tmp_path: Path) -> None:
+    web = harness.track(WebServers(tmp_path, tls=kind == "tls"))
+    chance = random.Random(17)
+    names = ["other.example.org", "org", f"{'x' * 60}.{'y' * 60}.example.org"]
+    whole = [client_hello(name) for name in [*names, None]] if kind == "tls" else [request(name) for name in names]
+    messages = [mutated(chance, chance.choice([*whole, *OTHER_PROTOCOLS])) for _ in range(2 * MESSAGES)] + whole
+    deliver(web.port, messages[:MESSAGES])
+    before = web.resident_bytes()
+    deliver(web.port, messages[MESSAGES:])
+    grown = web.resident_bytes() - before
+    assert web.running() == set() and web.starts() == []
+    assert grown < 4 * MEBIBYTE, f"{grown / MEBIBYTE:.1f} MiB more after {MESSAGES} messages"
+    assert [line for line in web.lines if line.startswith(("ERROR", "CRITICAL", "Traceback"))] == []
+    assert web.terminate() == 0
+
+
+def request(host: str) -> bytes:
+    return f"POST /x HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\nContent-Length: 9\r\n\r\nbody=body".encode()

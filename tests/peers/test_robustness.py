@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import resource
 import socket
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import pytest
 from broken_messages import OTHER_PROTOCOLS, mutated
-from peers.harness import ROOT, PeerHarness, Proxy
+from peers.harness import ROOT, PeerHarness
+from peers.strangers import deliver
 from ports import free_port
 
 pytestmark = [pytest.mark.slow]
@@ -23,10 +21,6 @@ MESSAGES = 40_000
 WARM_UP = 20_000
 """Messages after which memory is looked at first: until then caches and the allocator's pools fill, 2 to 4 MiB."""
 
-AT_ONCE = 300
-PATIENT = 0.03
-"""The part of the messages whose sender does not close behind them, but waits until it is thrown out."""
-
 HALF_OPEN = 1000
 SOURCES = 200
 
@@ -34,9 +28,9 @@ SOURCES = 200
 def test_no_first_message_disturbs_the_sleep(harness: PeerHarness) -> None:
     proxy = harness.proxy("minecraft", "messages", ["sleep 600"], free_port(), log="--info")
     messages = first_messages(random.Random(20_000))
-    deliver(proxy, messages[:WARM_UP])
+    deliver(proxy.port, messages[:WARM_UP])
     before = proxy.resident_bytes()
-    deliver(proxy, messages[WARM_UP:])
+    deliver(proxy.port, messages[WARM_UP:])
     grown = proxy.resident_bytes() - before
     proxy.assert_asleep()
     assert grown < 4 * MEBIBYTE, f"{grown / MEBIBYTE:.1f} MiB more after {MESSAGES} messages"
@@ -98,31 +92,6 @@ def first_messages(chance: random.Random) -> list[bytes]:
         else:
             messages.append(mutated(chance, chance.choice(whole)))
     return messages
-
-
-def deliver(proxy: Proxy, messages: Sequence[bytes]) -> None:
-    """Sends each through a connection of its own, and waits until the proxy has closed every one of them."""
-    chance = random.Random(len(messages))
-
-    async def one(message: bytes, places: asyncio.Semaphore) -> None:
-        async with places:
-            reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
-            try:
-                writer.write(message)
-                if chance.random() > PATIENT:
-                    with suppress(OSError):
-                        writer.write_eof()
-                with suppress(ConnectionError):  # it may be thrown out while it still speaks
-                    await asyncio.wait_for(reader.read(-1), 20)
-            finally:
-                writer.transport.abort()
-
-    async def everything() -> None:
-        places = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(one(message, places) for message in messages))
-
-    with ThreadPoolExecutor(1) as thread:  # this one has the reactor's loop already
-        thread.submit(lambda: asyncio.run(everything())).result()
 
 
 def is_open(client: socket.socket) -> bool:
