@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.config.model import Config, LogConfig, ProxyProtocolConfig, ServerConfig
+from zeroscale.config.model import Config, LogConfig, PortConfig, ProxyProtocolConfig, ServerConfig
 from zeroscale.daemon.options import examine, former_name, parse, server_name
 from zeroscale.errors import ConfigError, ConfigMistakes
 from zeroscale.process.environment import ChildEnvironment
@@ -416,6 +416,7 @@ def test_without_a_file_there_is_nothing_else_to_read() -> None:
         (["-t", "900"], "--idle-shutdown: write it in the file"),
         (["--join=kick", "-a", "memory=4G", "--forwarding"], "--forwarding, --join, --plugin-argument: write it"),
         (["--text", "sleeping=x"], "--text: write it in the file"),
+        (["--port", "1=2"], "--port: write it in the file"),
         (["--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["--relay", "fast"], '--relay: "fast" is not "auto", "splice" or "transport"'),
         (["--", "minecraft"], "leave out minecraft"),
@@ -491,3 +492,47 @@ def test_all_mistakes_of_the_file_are_reported(file: Path) -> None:
     with pytest.raises(ConfigMistakes) as raised:
         parse(["--config", str(file)])
     assert len(raised.value.mistakes) == 3
+
+
+def test_further_ports() -> None:
+    ports = server(
+        "--port",
+        "8123=8100,protocol=http,wakes,keeps-awake=no,waiting=page-only",
+        "--port=udp:19132=19133,protocol=bedrock",
+        "--port",
+        r"8124 8125=unix:run/a.sock,wakes,wake_on=regex:a{1\,2}",
+    ).ports
+    web, bedrock, other = ports
+    assert web == PortConfig(
+        listen=("8123",),
+        server_port=8100,
+        protocol="http",
+        wakes=True,
+        keeps_awake=False,
+        waiting="page-only",
+    )
+    assert (bedrock.listen, bedrock.server_port, bedrock.protocol) == (("udp:19132",), 19133, "bedrock")
+    assert (other.listen, other.server_path) == (("8124", "8125"), str(Path("run/a.sock").absolute()))
+    assert other.wake_on == "regex:a{1,2}"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--port"], "--port: a value must follow"),
+        (["--port", "8123"], '--port: "8123" is not LISTEN=SERVER[,KEY=VALUE...], such as '),
+        (["--port", "1=2,wakez"], '--port "1=2,wakez": wakez: there is no such key; did you mean "wakes"?'),
+        (["--port", "1=2,protocol=htp"], '--port "1=2,protocol=htp": protocol: "htp" is not '),
+        (["--port", "1=0"], '--port "1=0": server: "0" is not where this port of the real server is'),
+        (["--port", "1=2,wake_on=data"], '--port "1=2,wake_on=data": wake_on: is for a port whose clients wake'),
+        (["--port", "25575=1"], '--port "25575=1": listen: "25575" is the port of its own server'),
+        (["--port", "1=25565"], 'listen_port: "25565" is the port of its own server'),
+        (["--port", "x", "--port", "7=7"], '--port: "x" is not LISTEN=SERVER'),
+        (["--port", "x", "--port", "7=7"], '--port "7=7": listen: "7" is the port of its own server'),
+        (["--port", "7=1", "--port", "7=2"], '--port "7=2": hosts: is missing, and --port "7=1" has none either'),
+        (["--port", "1=2"] * 51, "--port: is given 51 times; at most 50 are possible"),
+    ],
+)
+def test_mistakes_in_further_ports(words: list[str], expected: str) -> None:
+    mistakes = [str(each) for each in examine([*BASIC, *words]).mistakes]
+    assert [each for each in mistakes if each.startswith(expected)] != [], mistakes

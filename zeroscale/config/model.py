@@ -108,6 +108,9 @@ PROXY = "the proxy"
 NAME_TEXT = "NAME=TEXT"
 """The word for an option's value that gives one item of a table."""
 
+PORT_TEXT = "LISTEN=SERVER[,KEY=VALUE...]"
+"""The word for an option's value that is a further port; see `port_text`."""
+
 _WRITE_SERVER = 'write server = "127.0.0.1:25575"'
 _WRITE_ARGUMENTS = "write them in its table plugin_arguments"
 
@@ -427,7 +430,15 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     ports: Annotated[
         tuple[PortConfig, ...],
         msgspec.Meta(max_length=MOST_PORTS),
-        key("further ports of the server: tables `[[servers.NAME.ports]]`, see below", aliases=("port_list",)),
+        key(
+            "further port of the server, such as `8123=8100,protocol=http`, with keys of `[[servers.NAME.ports]]` "
+            "(docs/configuration.md)",
+            details="in the file a table, see below",
+            group=SERVER,
+            option="port",
+            metavar=PORT_TEXT,
+            aliases=("port_list", "further_ports"),
+        ),
     ] = ()
     working_directory: Annotated[
         Path | None,

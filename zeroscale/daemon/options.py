@@ -19,10 +19,10 @@ import msgspec
 from msgspec import Struct, field, inspect
 from msgspec.structs import replace
 
-from zeroscale.config import loader, model
+from zeroscale.config import conflicts, loader, model
 from zeroscale.config.keys import Key, all_keys, keys_of, struct_of
-from zeroscale.config.messages import Mistake, Mistakes, join
-from zeroscale.config.model import NAME_TEXT, Config, ServerConfig
+from zeroscale.config.messages import Mistake, Mistakes, join, show
+from zeroscale.config.model import MOST_PORTS, NAME_TEXT, PORT_TEXT, Config, PortConfig, ServerConfig
 from zeroscale.config.reader import BAD, TableReader
 from zeroscale.daemon.parser import (
     CONFIG_FILE,
@@ -130,6 +130,7 @@ class _CommandLine:
         self._base = base
         self._more = f"see '{prog} --help'"
         self._mistakes = Mistakes()
+        self._port_texts: list[str] = []
         parser = build_parser(prog, for_help=False)
         self._flags = {name: action.nargs == 0 for action in parser._actions for name in action.option_strings}
         words, self._plugin_arguments, tail = self._split(argv)
@@ -175,6 +176,8 @@ class _CommandLine:
         else:
             server = self._server()
             values["servers"] = () if server is None else (server,)
+            if server is not None and server.ports:
+                self._compare_ports(server)
         return self._made(Config, values, "")
 
     def _refuse_servers(self, option: str, where: str) -> None:
@@ -225,6 +228,21 @@ class _CommandLine:
             return None
         return self._made(ServerConfig, values, path)
 
+    def _compare_ports(self, server: ServerConfig) -> None:
+        """Keep the mistakes that two ports of the server make together, in the words of the command line."""
+        path = join("servers", server.name)
+
+        def as_given(text: str) -> str:
+            text = re.sub(
+                rf"{re.escape(path)}\.ports\[([0-9]+)\](?:\.(\w+))?",
+                lambda found: self._port_texts[int(found[1])] + (f": {found[2]}" if found[2] else ""),
+                text,
+            )
+            return text.replace(f"{path}.listen", "listen_port").replace(path, "listen_port")
+
+        for mistake in conflicts.mistakes_between([server], is_bad=self._mistakes.is_bad):
+            self._mistakes.add(replace(mistake, where=as_given(mistake.path), text=as_given(mistake.text)))
+
     def _server_name(self, plugin: str, listen: str) -> str:
         name: str | None = self._args.name
         if name is None:
@@ -254,6 +272,8 @@ class _CommandLine:
             where = f"--{option.name}"
             if MISSING in (text if isinstance(text, list) else [text]):
                 self._mistakes.add(Mistake(at, "a value must follow", where=where))
+            elif option.key.metavar == PORT_TEXT:
+                inner[option.fields[-1]] = self._ports(text, at, where)
             elif option.key.metavar == NAME_TEXT:
                 inner[option.fields[-1]] = self._texts(text, at, where)
             else:
@@ -282,6 +302,30 @@ class _CommandLine:
             else:
                 self._mistakes.add(Mistake(path, f"{argument!r} is not NAME=TEXT", where=where))
         return texts
+
+    def _ports(self, given: Sequence[str], path: str, where: str) -> tuple[PortConfig, ...]:
+        """Return the further ports, without those that cannot be read."""
+        if len(given) > MOST_PORTS:
+            self._mistakes.add(Mistake(path, f"is given {len(given)} times; at most {MOST_PORTS} are possible", where))
+            return ()
+        from zeroscale.config.port_text import parse_port  # only where there is one
+
+        ports: list[PortConfig] = []
+        for index, text in enumerate(given):
+            at, shown = f"{path}[{index}]", f"{where} {show(text)}"
+            reader = TableReader(self._base, {}, text=True)
+            try:
+                port = reader.struct(parse_port(text), PortConfig, at)
+            except ValueError as error:
+                self._mistakes.add(Mistake(at, f"{show(text)} {error}", where))
+                continue
+            for mistake in reader.mistakes:
+                key = mistake.path.removeprefix(at).removeprefix(".")
+                self._mistakes.add(replace(mistake, where=f"{shown}: {key}"))
+            if port is not None:
+                ports.append(port)
+                self._port_texts.append(shown)
+        return tuple(ports)
 
     def _made(self, struct: type[T], values: Mapping[str, object], path: str) -> T:
         """Return the struct of values, in which tables are mappings."""

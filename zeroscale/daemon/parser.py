@@ -47,6 +47,7 @@ would split it. Examples:
   zeroscale demo 25565 25575 --info
   zeroscale minecraft 25565 25575 -w /srv/survival -a memory=4G -t 15m
   zeroscale generic 6379 6380 -a 'redis-server --port 6380'
+  zeroscale minecraft 25565 25575 --port 8123=8100,protocol=http
   zeroscale --config /etc/zeroscale.toml --info
 """
 USAGE = """\
