@@ -11,7 +11,7 @@ import pytest
 from zeroscale.frontend.access_log import LINES
 from zeroscale.frontend.client_address import ClientAddress
 from zeroscale.frontend.connection_record import LONGEST_HOST, ConnectionRecord
-from zeroscale.protocols.conversation import LoginRequested
+from zeroscale.protocols.conversation import HostNamed, LoginRequested
 from zeroscale.protocols.proxy_protocol import Endpoint
 
 if TYPE_CHECKING:
@@ -101,3 +101,13 @@ def test_no_steps_are_logged_of_a_connection_that_gets_no_line_of_its_own(
     before = len(caplog.records)
     make_record().log_debug("one more step")
     assert len(caplog.records) == before
+
+
+def test_the_host_that_a_web_client_names_is_in_the_log(
+    make_record: MakeRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = make_record()
+    record.first_event = HostNamed("wiki.example.org")
+    record.end("unknown-host")
+    [line] = caplog.records
+    assert (line.__dict__["host"], "protocol" in line.__dict__) == ("wiki.example.org", False)

@@ -176,12 +176,18 @@ def get(host: str, path: str = "/") -> bytes:
 @pytest_twisted.ensureDeferred
 async def test_web_servers_that_share_a_port_have_their_own_settings(world: World) -> Any:
     web: dict[str, Any] = {"plugin": "stub_server:Web"}
-    wiki = world.server("wiki", "tcp:1001", hosts=("wiki.example.org",), waiting="page", wake_timeout=2.0, **web)
+    note = {"page_note": "A note of the wiki"}
+    wiki = world.server(
+        "wiki", "tcp:1001", hosts=("wiki.example.org",), waiting="page", wake_timeout=2.0, texts=note, **web
+    )
     shop = world.server("shop", "tcp:1001", hosts=("*.example.org",), health_path="/up", wake_timeout=4.0, **web)
     await world.manager.open(by_port(wiki, shop))
     assert world.listener(0).timeout == 4.0
     wanted = [HostNamed("wiki.example.org"), Connected(), ClientRecognised(0.0, "page")]
     assert received(world, 0, get("wiki.example.org")) == wanted
+    client = world.listener(0).make_conversation()
+    client.receive(get("wiki.example.org"))
+    assert b"<p>A note of the wiki</p>" in client.kick("Waking up")
     assert world.routed_to(0, "wiki.example.org") == "wiki"
     wanted = [HostNamed("a.example.org"), Connected(may_be_check=True), Connected(), ClientRecognised(None, "page")]
     assert received(world, 0, get("A.example.org:80")) == wanted
