@@ -76,3 +76,12 @@ def test_without_another_protocol_it_is_a_mistake() -> None:
     assert (alone.next_timeout, list(alone.tick(1.0)), list(alone.server_ready(1.0))) == (math.inf, [], [])
     assert alone.opens_session(b"anything")
     assert alone.answer_running(b"anything", *CLIENT, 1.0) == alone.refuse(*CLIENT, "no", 1.0) == NO_REPLY
+
+
+def test_a_client_that_only_queries_does_not_count_as_a_player() -> None:
+    rule = QueryConversation(answer, Game()).rule
+    assert rule is not None
+    assert not any(rule.is_met_by(20 * visits, 10.0 * (visits - 1)) for visits in range(1, 100)), (
+        "a browser's refreshes"
+    )
+    assert all(rule.is_met_by(int(20 * seconds), seconds) for seconds in range(2, 100)), "20 datagrams a second"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from zeroscale.errors import ProtocolError
 from zeroscale.probes.pace import REQUEST
 from zeroscale.probes.queried_server import QueriedServer
 from zeroscale.protocols import gamespy_query, quake_query, source_query
-from zeroscale.protocols.datagrams import DatagramConversation, DatagramQuery, NextRequest, Reply
+from zeroscale.protocols.datagrams import DatagramQuery, NextRequest
 from zeroscale.protocols.source_query import Question, SourceQuery
 from zeroscale.proxy import query_factory
 from zeroscale.proxy.factory import server_settings
@@ -32,8 +31,6 @@ KEY = bytes(range(16))
 CLIENT = ("192.0.2.7", 4711)
 PROTOCOLS = ["source-query", "quake-query", "minecraft-query"]
 SLEEPING = "zZz Asleep. Join to wake it"
-
-Converse = Callable[..., DatagramConversation]
 
 
 class World:
@@ -179,13 +176,16 @@ def test_before_a_challenge_answers_are_bounded(tmp_path: Path, protocol: str) -
         assert sum(map(len, reply.datagrams)) <= longest
 
 
-def test_what_is_no_query_may_be_for_another_protocol(tmp_path: Path) -> None:
-    world = World(tmp_path, "source-query")
-    inner = query_factory.conversation(world.port, KEY, lambda: 0.0)
-    asked = query_factory.conversation(world.port, KEY, lambda: 0.0, inner)
-    with pytest.raises(ProtocolError):
-        asked.receive(b"hello", *CLIENT, 0.0)
-    assert isinstance(asked.receive(SourceQuery(Question.info).request, *CLIENT, 0.0), Reply)
+def test_on_a_port_that_is_also_played_on_players_wake_the_server_and_queries_do_not(tmp_path: Path) -> None:
+    config = stub_config("arena", "udp:27014", 27013, tmp_path, protocol="quake-query", wake_on="datagrams:2/10")
+    server = ManagedServer(config, proxy_config(tmp_path, config), FakeReactor(), FileWriter())
+    conversation = query_factory.conversation(server.ports[0], KEY, lambda: 0.0)
+    for _ in range(10):
+        reply = conversation.receive(b"\xff\xff\xff\xffgetinfo xxx", *CLIENT, 0.0)
+        assert reply.datagrams
+        assert reply.wake is None
+    connect = b"\xff\xff\xff\xffgetchallenge"
+    assert [conversation.receive(connect, *CLIENT, 0.0).wake is not None for _ in range(2)] == [False, True]
 
 
 def test_each_port_has_answers_of_its_own(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from zeroscale.errors import ProtocolError
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.datagrams import NO_REPLY, Answer, ClientReply, DatagramConversation, Reply
+from zeroscale.protocols.udp import UdpConversation, WakeRule
 
 AnswerQuery = Callable[[bytes, str, float], Answer]
 """Returns the answer to a datagram of an address, which is given without its port, at a time.
@@ -20,14 +21,20 @@ It raises `ProtocolError` if the datagram is no query.
 """
 
 
-class QueryConversation:
-    """Implements `datagrams.DatagramConversation`.
+PLAYING = WakeRule(30, 10.0)
+"""By so many datagrams a client of the running server shows that it does more than query it: a browser sends some ten
+to show one server, a player's client that many in a second."""
+
+
+class QueryConversation(UdpConversation):
+    """The conversation of a port for queries, and perhaps of another protocol.
 
     :param answer: answers queries while the server does not run.
     :param other: takes everything else; None: that breaks the protocol.
     """
 
     def __init__(self, answer: AnswerQuery, other: DatagramConversation | None = None) -> None:
+        super().__init__(PLAYING)
         self._answer = answer
         self._other = other
 

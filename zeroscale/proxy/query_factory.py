@@ -20,10 +20,11 @@ from zeroscale.probes.query import QueryProbe
 from zeroscale.probes.source_query import SourceProbe
 from zeroscale.protocols import gamespy_query, quake_query, source_query
 from zeroscale.protocols.conversation import StatusReply
-from zeroscale.protocols.datagrams import Answer, DatagramConversation
+from zeroscale.protocols.datagrams import Answer
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.protocols.proxy_protocol import local_header
 from zeroscale.protocols.query_conversation import AnswerQuery, QueryConversation
+from zeroscale.proxy import udp_factory
 from zeroscale.reactor import Reactor
 
 if TYPE_CHECKING:
@@ -99,15 +100,15 @@ class SleepingName:
         return self._name
 
 
-def conversation(
-    port: ServerPort, key: bytes, now: Callable[[], float], other: DatagramConversation | None = None
-) -> DatagramConversation:
+def conversation(port: ServerPort, key: bytes, now: Callable[[], float]) -> QueryConversation:
     """Make the conversation of a port whose protocol is one of `ANSWERS`.
+
+    What is no query wakes the server as on a port of an unknown protocol, if the port may wake it.
 
     :param key: see `protocols.datagrams.Challenges`.
     :param now: the time of the monotonic clock.
-    :param other: takes what is no query; None: that is dropped.
     """
+    other = udp_factory.conversation(port, key, now) if port.config.wakes else None
     stored = StoredAnswers(port.config, port.server.answers)
     name = SleepingName(port.backend, now, lambda: port.server.config.motd == "beside")
     return QueryConversation(ANSWERS[port.protocol](key, stored, name), other)
