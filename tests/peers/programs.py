@@ -122,17 +122,22 @@ class Program:
 
 
 def wait_until(
-    condition: Callable[[], bool], what: str, within: float = DEADLINE, program: Program | None = None
+    condition: Callable[[], bool],
+    what: str,
+    within: float = DEADLINE,
+    program: Program | None = None,
+    every: float = 0.02,
 ) -> None:
     """Asks again and again until it is so.
 
+    :param every: seconds between two times.
     :raises AssertionError: it was not so in time; the text ends with what the program has received.
     """
     deadline = time.monotonic() + within
     while not condition():
         output = f"; its output:\n{program.text()}" if program else ""
         assert time.monotonic() < deadline, f"not within {within:g} s: {what}{output}"
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def wait_for_changed_files() -> None:

@@ -100,6 +100,10 @@ def test_the_default_times_depend_on_the_place_and_the_protocol(tmp_path: Path, 
     idle_shutdown, minimum_online = (15.0, 0.0) if on_command_line else (900.0, 60.0)
     assert idle("Minecraft") == (idle_shutdown, minimum_online, 60.0)
     assert idle("Server", **PLAYED) == idle("Minecraft"), "its players have to join again, too"
+    assert idle("Server", **PLAYED, idle_shutdown=5.0)[2] == 60.0
+    for wakes, unvisited in ((True, 60.0), (False, 0.0)):
+        geyser = PortConfig(listen=("udp:19132",), server_port=19133, protocol="bedrock", wakes=wakes)
+        assert idle("Minecraft", idle_shutdown=5.0, ports=(geyser,))[2] == unvisited
     assert idle("Minecraft", idle_shutdown=0.0) == (0.0, minimum_online, 0.0)
     assert idle("Minecraft", minimum_online_time=0.0) == (idle_shutdown, 0.0, 60.0)
 

@@ -38,7 +38,7 @@ OTHERS = IdlePolicy(15.0)
 
 UNVISITED = 60.0
 """Seconds for which a player who was kicked while a Minecraft server started finds it running, with the default
-`idle_shutdown`: the player was asked to join again in a little while."""
+`idle_shutdown`: the player was asked to join again in a little while. A Bedrock player always is."""
 
 BUSY_COMMAND_EVERY = 60.0
 """Seconds from one run of a `busy_command` to the next one, at most."""
@@ -229,10 +229,11 @@ def _idle_policy(server: ServerConfig, plugin: PluginAdapter) -> IdlePolicy:
     minecraft = port_protocol(main, plugin) in PLAYERS_GAMES
     default = MINECRAFT_IN_FILE if minecraft and not server.on_command_line else OTHERS
     idle_shutdown, minimum_online = server.idle_shutdown, server.minimum_online_time
+    has_bedrock = any(each.wakes and port_protocol(each, plugin) == "bedrock" for each in server.all_ports)
     return IdlePolicy(
         idle_shutdown=default.idle_shutdown if idle_shutdown is None else idle_shutdown,
         minimum_online=default.minimum_online if minimum_online is None else minimum_online,
-        minimum_unvisited=UNVISITED if minecraft and idle_shutdown is None else 0.0,
+        minimum_unvisited=UNVISITED if has_bedrock or (minecraft and idle_shutdown is None) else 0.0,
         player_sign=player_sign(main, port_protocol(main, plugin)),
         ask_again_at_most=ASK_AGAIN_AT_MOST if server.busy_command is None else BUSY_COMMAND_EVERY,
     )
