@@ -123,11 +123,13 @@ def test_what_has_a_mistake_of_its_own_is_not_compared() -> None:
             port("unix:address=/run/c", 8123),
             'servers.b.ports[0].listen: "unix:address=/run/c" is the port of servers.c.',
         ),
+        (port("udp:81", 8123), 'servers.b.ports[0].listen: "udp:81" is servers.c.ports[2]\'s as well; a UDP port'),
+        (port("udp:81:interface=::1", 8123), None),
         (port("9225", 8123), 'metrics.listen: "9225" is servers.b.ports[0].listen\'s port'),
     ],
 )
 def test_conflicts_of_further_ports(further: PortConfig, expected: str | None) -> None:
-    others = (port("81", 1, hosts=("c.org",)), port("82", None, server_path="/run/c"))
+    others = (port("81", 1, hosts=("c.org",)), port("82", None, server_path="/run/c"), port("udp:81", 2))
     first, last = server("a"), server("b", listen=("25566",), ports=(further,))
     found = mistakes(first, server("c", listen=("80",), ports=others), last, metrics="9225")
     assert [each[: len(expected or "")] for each in found] == ([] if expected is None else [expected])

@@ -72,6 +72,18 @@ def test_fields_that_minecraft_servers_do_not_use_are_mistakes(tmp_path: Path) -
     assert lines == [f"--wake-on: {mistake}"]
 
 
+def test_minecraft_java_is_not_spoken_over_udp(tmp_path: Path) -> None:
+    [line] = checked(tmp_path, server("a", tmp_path, listen=("udp:1",)), file=Path("/z.toml"))
+    assert line.startswith("/z.toml: servers.a.listen: is for UDP, and this server speaks Minecraft Java")
+
+
+def test_udp_needs_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"plugin": "generic", "plugin_positional": ("sleep", "9"), "listen": ("udp:1",)}
+    assert checked(tmp_path, server("a", tmp_path, **values)) == []
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert "UDP ports need Linux" in checked(tmp_path, server("a", tmp_path, **values))[0]
+
+
 def test_fields_for_http_need_a_server_that_speaks_it(tmp_path: Path) -> None:
     for_http = {"waiting": "page", "health_path": "/healthz"}
     generic = {"plugin": "generic", "plugin_positional": ("sleep", "9"), **for_http}

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from zeroscale.config import needs
 from zeroscale.config.messages import Mistake, join, show
-from zeroscale.config.model import PortConfig, ServerConfig, is_loopback_name
+from zeroscale.config.model import PortConfig, ServerConfig, is_loopback_name, is_udp
 
 _PORT = re.compile(r"(?:(udp):|tcp[46]?:)?(?:port=)?([0-9]{1,5})(:.*)?", re.ASCII)
 
@@ -132,6 +132,10 @@ def _by_listen(ports: Sequence[_Port]) -> Mapping[str, list[_Port]]:
 def _shared_hosts(ports: Sequence[_Port]) -> Iterator[Mistake]:
     reported = set()
     for where, group in _by_listen(ports).items():
+        if is_udp(where):
+            text = f"{show(where)} is {group[0].path}'s as well; a UDP port belongs to one server"
+            yield from (Mistake(f"{port.path}.listen", text) for port in group[1:])
+            continue
         by_host: dict[str | None, _Port] = {}
         for port in group:
             for host in port.config.hosts or (None,):

@@ -217,6 +217,11 @@ TRANSPORT_RULES = (
         lambda hosts, listen: bool(hosts) and is_udp(listen[0]),
         "names of hosts are not in datagrams: a UDP port belongs to one server",
     ),
+    Rule(
+        ("hold", "protocol"),
+        lambda hold, protocol: hold and protocol == "bedrock",
+        "clients of Bedrock begin a new handshake with the real server: what they sent before is of no use to it",
+    ),
     Rule(("hold", "listen"), lambda hold, listen: hold and not is_udp(listen[0]), "is for UDP, but {1} is for TCP"),
 )
 """What holds for the main port and for each further one."""

@@ -6,6 +6,7 @@ templates or the file system.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -99,6 +100,11 @@ def mistakes(
         for mistake in _server_mistakes(server, path, reactor, make_plugin, plugins, bad):
             yield replace(mistake, text=_redact(_secrets(server), mistake.text))
         for plugin in plugins:
+            if plugin.speaks_minecraft and not bad("listen") and is_udp(server.listen[0]):
+                text = (
+                    "is for UDP, and this server speaks Minecraft Java, over TCP; describe UDP ports in tables of ports"
+                )
+                yield Mistake(f"{path}.listen", text)
             for name in tcp_factory.unused_fields(server) if plugin.speaks_minecraft else ():
                 text = "is for servers that do not speak Minecraft, and this one does; remove it"
                 yield Mistake(f"{path}.{name}", text, where=f"--{name.replace('_', '-')}")
@@ -146,6 +152,8 @@ def _server_mistakes(
     """
     for index, port in enumerate(server.all_ports, -1):
         at = "listen" if port.is_main else f"ports[{index}].listen"
+        if not bad(at) and port.is_udp and sys.platform != "linux":
+            yield Mistake(f"{path}.{at}", "UDP ports need Linux", environment=True)
         for listen in () if bad(at) or is_udp(port.listen[0]) else port.listen:
             yield from _errors(f"{path}.{at}", partial(endpoints.check, reactor, listen))
     for name, text in server.texts.items():
