@@ -24,7 +24,7 @@ os.execvp(command[0], command)
 
 
 class SocketParent:
-    """A socket on the loopback for each name. Two may have the same; those called "deaf" do not listen."""
+    """A socket on the loopback for each name. Two may have the same; "deaf" does not listen, "udp" is of UDP."""
 
     def __init__(self, *names: str) -> None:
         self._stack = contextlib.ExitStack()
@@ -63,8 +63,8 @@ class SocketParent:
 
 
 def _bound(name: str) -> socket.socket:
-    ours = socket.socket()
+    ours = socket.socket(type=socket.SOCK_DGRAM if name == "udp" else socket.SOCK_STREAM)
     ours.bind(("127.0.0.1", 0))
-    if name != "deaf":
+    if name not in ("deaf", "udp"):
         ours.listen(128)
     return ours

@@ -105,6 +105,25 @@ class PlannedStopReport(Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class DatagramReport(Struct, frozen=True, kw_only=True):
+    """The sums of a UDP port since it was opened.
+
+    :ivar to_server: datagrams relayed to the server.
+    :ivar to_client: datagrams relayed to clients.
+    :ivar answers: datagrams that zeroscale has sent itself.
+    :ivar dropped: datagrams that were dropped, by reason.
+    :ivar sessions: sessions ever opened.
+    """
+
+    to_server: int = 0
+    to_server_bytes: int = 0
+    to_client: int = 0
+    to_client_bytes: int = 0
+    answers: int = 0
+    dropped: Mapping[str, int] = {}
+    sessions: int = 0
+
+
 class PortReport(Struct, frozen=True, kw_only=True):
     """One port of a server.
 
@@ -114,6 +133,7 @@ class PortReport(Struct, frozen=True, kw_only=True):
     :ivar wakes: they wake the server.
     :ivar keeps_awake: they keep it running.
     :ivar clients: how many are relayed now; over UDP, how many have a session.
+    :ivar datagrams: of a UDP port; None: it is one of TCP.
     """
 
     listen: tuple[str, ...]
@@ -122,6 +142,7 @@ class PortReport(Struct, frozen=True, kw_only=True):
     wakes: bool = True
     keeps_awake: bool = True
     clients: int = 0
+    datagrams: DatagramReport | None = None
 
 
 class ServerStats(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from zeroscale.control.metrics import Metrics
 from zeroscale.lifecycle.stats import START_BOUNDS
-from zeroscale.reports import PortReport, ProxyReport
+from zeroscale.reports import DatagramReport, PortReport, ProxyReport
 from zeroscale.status import Status
 
 DOCS = (Path(__file__).parent.parent.parent / "docs" / "metrics.md").read_text()
@@ -200,3 +200,16 @@ def test_clients_of_each_port() -> None:
     report = replace(report, servers=(replace(report.servers[0], name="game", ports=ports),))
     found = {dict(labels)["listen"]: value for (name, labels), value in scraped(report).items() if "port_" in name}
     assert found == {"25565 25566": 2, "80": 7}
+
+
+def test_datagrams_are_counted_for_each_port_of_udp() -> None:
+    sums = DatagramReport(to_server=7, to_client=8, answers=9, dropped={"asleep": 3}, sessions=2)
+    ports = PortReport(listen=("25565",)), PortReport(listen=("udp:1", "udp:2"), datagrams=sums)
+    samples = scraped(replace(proxy_report(), servers=(replace(running(), ports=ports),)))
+    labels = {"server": "survival", "listen": "udp:1 udp:2"}
+    assert samples[key("port_datagrams_total", **labels, direction="to_server")] == 7
+    assert samples[key("port_datagrams_total", **labels, direction="to_client")] == 8
+    assert samples[key("port_answers_total", **labels)] == 9
+    assert samples[key("port_dropped_datagrams_total", **labels, reason="asleep")] == 3
+    assert samples[key("port_sessions_total", **labels)] == 2
+    assert key("port_sessions_total", server="survival", listen="25565") not in samples

@@ -310,6 +310,31 @@ def test_only_what_wakes_is_a_wake(seen: ServerSnapshot, counts: bool) -> None:
     assert rate(admission, 5, login(), seen) == (2 if counts else 5)
 
 
+def test_a_client_that_only_has_an_address_is_checked_by_that() -> None:
+    lists = ServerLists(enforces_whitelist=True, address_bans={ELSEWHERE: Ban("cheating")})
+
+    def refused(rules: Rules, lists: ServerLists, name: str = "", status: Status = Status.stopped) -> str:
+        refusal = Admission(rules, lists=lambda: lists).check_address(ELSEWHERE, name, view(status), 0.0)
+        return "" if refusal is None else refusal.reason
+
+    assert refused(Rules(), ServerLists(enforces_whitelist=True)) == ""  # which has no names of Bedrock's players
+    assert refused(Rules(), lists) == "banned_ip"
+    assert refused(Rules(), lists, status=Status.running) == ""
+    assert refused(Rules(deny=AccessList(["198.51.100.0/24"])), ServerLists()) == "denied"
+    assert refused(Rules("nobody"), ServerLists()) == "nobody"
+    assert refused(Rules("nobody", allow=AccessList([ELSEWHERE])), ServerLists()) == ""
+    assert refused(Rules("known"), ServerLists()) == "not_known"
+    assert refused(Rules(deny=AccessList(["Steve"])), ServerLists(), "Steve") == "denied"
+
+
+def test_wakes_of_an_address_are_limited() -> None:
+    admission = Admission(limits=Limits(wakes=2))
+    refusals = [admission.check_address(ELSEWHERE, "", view(), 0.0) for _ in range(3)]
+    assert [None if refusal is None else refusal.reason for refusal in refusals] == [None, None, "rate"]
+    assert admission.check_address("192.0.2.99", "", view(), 0.0) is None
+    assert admission.check_address(ELSEWHERE, "", view(), 30.0) is None
+
+
 def test_a_refused_client_uses_up_no_wakes() -> None:
     admission = Admission(Rules(deny=AccessList(["Zoe"])), Limits(wakes=1))
     assert all(admission.check_login(login("Zoe"), ELSEWHERE, view(), 0.0) for _ in range(5))

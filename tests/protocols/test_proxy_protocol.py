@@ -121,6 +121,15 @@ def test_encoded_headers_are_parsed_by_twisted_and_here(
     assert (theirs.source.port, theirs.destination.port) == (source.port, destination.port)
 
 
+@pytest.mark.parametrize(("source", "destination", "family"), [(CLIENT, US, 0x12), (CLIENT6, US6, 0x22)])
+def test_a_header_of_datagrams_says_that_it_is_one(source: Endpoint, destination: Endpoint, family: int) -> None:
+    header, other = encode("v2", source, destination, datagrams=True), encode("v2", source, destination)
+    assert header[13] == family
+    assert (header[:13], header[14:]) == (other[:13], other[14:])
+    with pytest.raises(ValueError, match="TCP"):
+        encode("v1", source, destination, datagrams=True)
+
+
 def test_ends_of_two_families() -> None:
     assert encode("v1", CLIENT, US6).startswith(b"PROXY TCP6 ::ffff:")
     for version in ("v1", "v2"):

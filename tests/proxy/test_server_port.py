@@ -12,6 +12,7 @@ from zeroscale.config.model import AdmissionConfig, PortConfig, ServerConfig
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.reconfigure import apply_change, prepare_change
+from zeroscale.reports import DatagramReport
 from zeroscale.status import PlayerSign
 from zeroscale.system.background_file import FileWriter
 
@@ -127,3 +128,15 @@ def test_texts_say_whether_a_visit_wakes_the_server(world: World) -> None:
     asleep = ports[0].backend.server.view
     words = [plain(port.backend.messages.kick(asleep, 0.0, "Ada")).partition("\n")[0] for port in ports]
     assert words == ["The server was asleep.", "Asleep", "The server was asleep.", "The server is asleep.", "Waking up"]
+
+
+def test_the_sums_of_all_udp_ports_are_reported(world: World) -> None:
+    [main, bedrock] = world.server(
+        PortConfig(listen=("udp:1", "udp:2"), server_port=3, protocol="bedrock"), **DEMO
+    ).ports
+    assert main.report().datagrams is None
+    assert bedrock.report().datagrams == DatagramReport()
+    bedrock.datagrams["udp:1"] = lambda: DatagramReport(to_server=1, answers=2, dropped={"asleep": 3})
+    bedrock.datagrams["udp:2"] = lambda: DatagramReport(to_server=4, sessions=5, dropped={"asleep": 6, "refused": 7})
+    dropped = {"asleep": 9, "refused": 7}
+    assert bedrock.report().datagrams == DatagramReport(to_server=5, answers=2, sessions=5, dropped=dropped)

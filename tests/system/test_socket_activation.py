@@ -75,5 +75,15 @@ def test_sockets_that_listen_are_found(tmp_path: Path, first: str, named: bool, 
     assert program.lines == [found, "[]"]
 
 
+def test_sockets_of_udp_are_told_apart(tmp_path: Path) -> None:
+    source = """
+from zeroscale.system.socket_activation import service_manager_environment
+print([(each.name, each.datagrams) for each in service_manager_environment().sockets])
+"""
+    with SocketParent("game", "udp") as parent, parent.start(python("-c", source), tmp_path) as program:
+        assert program.wait() == 0, program.output
+    assert program.lines == ["[('game', False), ('udp', True)]"]
+
+
 def test_a_number_that_is_none() -> None:
     assert pop_environment({"LISTEN_FDS": "many", "LISTEN_PID": str(MINE)}, MINE).sockets == ()

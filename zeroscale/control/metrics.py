@@ -31,6 +31,9 @@ WAKE_REASONS = ("login", "connection", "operator", "schedule", "restart")
 
 INFINITY = "+Inf"
 
+PORT = ("server", "listen")
+"""Labels of a port of a server: its name, and its `listen` values."""
+
 
 class Metrics:
     """Renders the proxy's report for scrapers.
@@ -78,6 +81,7 @@ class _ReportCollector(Collector):
         yield from _proxy_metrics(report)
         yield from _server_gauges(report.servers)
         yield _port_clients(report.servers)
+        yield from _datagrams(report.servers)
         yield from _server_counters(report.servers)
         yield _start_durations(report.servers)
 
@@ -234,6 +238,28 @@ def _port_clients(servers: tuple[ServerReport, ...]) -> Metric:
         for listen, number in clients.items():
             family.add_metric([server.name, listen], number)
     return family
+
+
+def _datagrams(servers: tuple[ServerReport, ...]) -> Iterator[Metric]:
+    moved = _counter("zeroscale_port_datagrams", "datagrams relayed (UDP)", *PORT, "direction")
+    answers = _counter("zeroscale_port_answers", "datagrams sent by zeroscale itself (UDP)", *PORT)
+    dropped = _counter(
+        "zeroscale_port_dropped_datagrams", "datagrams dropped (UDP), by reason; see docs/udp.md", *PORT, "reason"
+    )
+    sessions = _counter("zeroscale_port_sessions", "sessions opened (UDP)", *PORT)
+    for server in servers:
+        for port in server.ports:
+            sums = port.datagrams
+            if sums is None:
+                continue
+            labels = [server.name, " ".join(port.listen)]
+            moved.add_metric([*labels, "to_server"], sums.to_server)
+            moved.add_metric([*labels, "to_client"], sums.to_client)
+            answers.add_metric(labels, sums.answers)
+            sessions.add_metric(labels, sums.sessions)
+            for reason, count in sums.dropped.items():
+                dropped.add_metric([*labels, reason], count)
+    yield from (moved, answers, dropped, sessions)
 
 
 def _server_counters(servers: tuple[ServerReport, ...]) -> Iterator[Metric]:

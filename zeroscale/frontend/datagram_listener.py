@@ -62,7 +62,8 @@ class DatagramTotals(Struct, frozen=True):
     """Sums of a port since it was opened; see also `relay.datagram_session.DatagramCounters`.
 
     :ivar answers: datagrams that we have sent ourselves.
-    :ivar dropped: datagrams of clients, by reason.
+    :ivar dropped: datagrams, by reason.
+    :ivar sessions: sessions ever opened.
     """
 
     to_server: int = 0
@@ -72,7 +73,6 @@ class DatagramTotals(Struct, frozen=True):
     answers: int = 0
     dropped: dict[str, int] = {}
     sessions: int = 0
-    total: int = 0
 
 
 class ListeningSocket:
@@ -185,8 +185,7 @@ class DatagramListener:
             to_client_bytes=added("to_client_bytes"),
             answers=self._answers,
             dropped=dict(dropped),
-            sessions=added("live"),
-            total=added("total"),
+            sessions=added("total"),
         )
 
     # Called by the relay, through the sockets

@@ -56,7 +56,7 @@ class DatagramRecord:
         self._on_refused = on_refused
         self._player = player
         player.moved = self._shown
-        self._end_counting: Callable[[], None] = backend.stats.relaying(self._relayed)
+        self._end_counting: Callable[[], None] = backend.relaying(self._relayed)
         backend.stats.login()
 
     def counts(self) -> bool:

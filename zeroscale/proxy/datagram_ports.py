@@ -11,9 +11,9 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from zeroscale.config import udp_listen
 from zeroscale.config.model import PortConfig, ServerConfig
@@ -22,7 +22,6 @@ from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.datagram_listener import (
     DatagramListener,
     DatagramSettings,
-    DatagramTotals,
     ListeningSocket,
 )
 from zeroscale.protocols.datagrams import DatagramConversation
@@ -30,12 +29,10 @@ from zeroscale.proxy.factory import health_check_networks
 from zeroscale.proxy.server_port import ServerPort
 from zeroscale.reactor import Reactor
 from zeroscale.relay.datagram_relay import DatagramRelay
+from zeroscale.reports import DatagramReport
 from zeroscale.sockets.datagram_socket import listen_datagrams, prepare_inherited
 from zeroscale.system import endpoints
 from zeroscale.system.socket_activation import service_manager_environment
-
-if TYPE_CHECKING:
-    from zeroscale.frontend.interfaces import Backend
 
 logger = logging.getLogger("zeroscale.system")
 
@@ -141,6 +138,8 @@ class DatagramListenPort:
         """Serve no new clients from now on; the sessions continue."""
         self._unsubscribe()
         self._unsubscribe = _do_nothing
+        if self._port is not None:
+            self._port.datagrams.pop(self.listen, None)
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -157,14 +156,9 @@ class DatagramListenPort:
         if self._sockets:
             self._listen()
 
-    @property
-    def backend(self) -> Backend | None:
-        """The server behind it."""
-        return None if self._port is None else self._port.backend
-
-    def totals(self) -> DatagramTotals:
+    def report(self) -> DatagramReport:
         """Return the sums since the port was opened."""
-        return DatagramTotals() if self._listener is None else self._listener.totals()
+        return DatagramReport() if self._listener is None else DatagramReport(**asdict(self._listener.totals()))
 
     def _listen(self) -> None:
         port = self._port
@@ -178,6 +172,7 @@ class DatagramListenPort:
                 self._context, port.backend, self._conversation(port), settings, self._sockets
             )
             self._unsubscribe = port.server.lifecycle.add_observer(self._listener.status_changed)
+            port.datagrams[self.listen] = self.report
         else:
             is_same = configured == self._configured
             self._listener.configure(None if is_same else self._conversation(port), settings)

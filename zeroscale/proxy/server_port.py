@@ -5,6 +5,8 @@ All ports of a server share its lifecycle, and what is counted.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from zeroscale.config.model import PortConfig, ServerConfig
@@ -13,7 +15,7 @@ from zeroscale.lifecycle.lifecycle import ServerLifecycle
 from zeroscale.proxy import tcp_factory
 from zeroscale.proxy.factory import PortSettings
 from zeroscale.reactor import Reactor
-from zeroscale.reports import PortReport
+from zeroscale.reports import DatagramReport, PortReport
 
 if TYPE_CHECKING:
     from zeroscale.state.answer_cache import AnswerCache
@@ -50,12 +52,14 @@ class ServerPort:
     :ivar server: its server.
     :ivar config: its configuration.
     :ivar backend: its server as the frontend sees it there; changed in place.
+    :ivar datagrams: returns the sums of each of its UDP ports that is open, by `listen` value.
     """
 
     def __init__(self, server: PortOwner, config: PortConfig, backend: Backend) -> None:
         self.server = server
         self.config = config
         self.backend = backend
+        self.datagrams: dict[str, Callable[[], DatagramReport]] = {}
         self._is_new = True
 
     @property
@@ -83,6 +87,7 @@ class ServerPort:
             wakes=config.wakes,
             keeps_awake=config.counts,
             clients=self.clients,
+            datagrams=_sum([report() for report in self.datagrams.values()]) if config.is_udp else None,
         )
 
     def use_config(self, config: PortConfig) -> None:
@@ -111,3 +116,11 @@ class ServerPort:
         if admission or self._is_new:
             self.backend.admission = settings.admission
         self._is_new = False
+
+
+def _sum(reports: Sequence[DatagramReport]) -> DatagramReport:
+    dropped: Counter[str] = Counter()
+    for report in reports:
+        dropped.update(report.dropped)
+    names = ("to_server", "to_server_bytes", "to_client", "to_client_bytes", "answers", "sessions")
+    return DatagramReport(**{name: sum(getattr(each, name) for each in reports) for name in names}, dropped=dropped)
