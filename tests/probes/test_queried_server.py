@@ -27,13 +27,14 @@ class FakeProbe:
         self.asked: list[Stage] = []
         self.answers: list[Deferred[ProbeResult]] = []
         self.address = ("", 0)
+        self.accepts = True
 
     def set_address(self, host: str, port: int) -> None:
         self.address = (host, port)
 
     def accepts_connections(self) -> Deferred[bool]:
         accepted: Deferred[bool] = Deferred()
-        accepted.callback(True)
+        accepted.callback(self.accepts)
         return accepted
 
     def ask(self, stage: Stage = Stage.running, /) -> Deferred[ProbeResult]:
@@ -116,6 +117,17 @@ def test_a_bug_in_the_background_is_not_hidden() -> None:
     query.answers[0].errback(RuntimeError("a bug"))
     assert [failure.type for failure in unhandled] == [RuntimeError]
     gc.collect()
+
+
+def test_another_program_on_the_main_port_is_found_though_it_answers_no_queries() -> None:
+    main, taken = FakeQuery(), FakeProbe()
+    asked = QueriedServer(main, [], main_knows_players=True, taken=taken)
+    main.accepts = False
+    accepted: list[bool] = []
+    asked.accepts_connections().addCallback(accepted.append)
+    assert accepted == [True]
+    asked.set_address("192.0.2.1", 4000)
+    assert main.address == taken.address == ("192.0.2.1", 4000)
 
 
 def test_ports_follow_the_main_port_where_they_have_no_host_of_their_own() -> None:

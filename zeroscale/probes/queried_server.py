@@ -45,43 +45,54 @@ class QueriedServer:
     :param main: checks the main port: whether the server is ready.
     :param ports: further ports that are queried; also the main one, where `main` does not do that.
     :param main_knows_players: `main` says who is on; else the first of `ports` does.
+    :param taken: checks whether something has the main port, which may be no such server; None: `main` does.
+    :ivar main: see above.
     """
 
-    def __init__(self, main: MovableProbe, ports: Sequence[QueriedPort], *, main_knows_players: bool) -> None:
-        self._main = main
+    def __init__(
+        self,
+        main: MovableProbe,
+        ports: Sequence[QueriedPort],
+        *,
+        main_knows_players: bool,
+        taken: MovableProbe | None = None,
+    ) -> None:
+        self.main = main
+        self._taken = taken or main
         self._ports = ports
         self._asked_for_players: ServerProbe = main if main_knows_players else ports[0].probe
         self._background: dict[QueryProbe, Deferred[ProbeResult]] = {}
 
     def set_address(self, host: str, port: int) -> None:
         """Check the server at this address of its main port from now on."""
-        self._main.set_address(host, port)
+        self.main.set_address(host, port)
+        self._taken.set_address(host, port)
         for each in self._ports:
             each.probe.set_address(each.host or host, each.port or port)
 
     @property
     def lookup_problem(self) -> str | None:
         """See `ServerProbe.lookup_problem`."""
-        return self._main.lookup_problem
+        return self.main.lookup_problem
 
     @property
     def connection_pace(self) -> Pace:
         """See `ServerProbe.connection_pace`."""
-        return self._main.connection_pace
+        return self.main.connection_pace
 
     @property
     def check_pace(self) -> Pace | None:
         """See `ServerProbe.check_pace`."""
-        return self._main.check_pace
+        return self.main.check_pace
 
     def accepts_connections(self) -> Deferred[bool]:
         """See `ServerProbe.accepts_connections`."""
-        return self._main.accepts_connections()
+        return self._taken.accepts_connections()
 
     def ask(self, stage: Stage = Stage.running, /) -> Deferred[ProbeResult]:
         """See `ServerProbe.ask`. Where it is asked who is on, all its answers to queries are stored again."""
         if stage is not Stage.running:
-            return self._main.ask(stage)
+            return self.main.ask(stage)
         self._refresh(but=self._asked_for_players)
         return self._asked_for_players.ask(stage)
 
@@ -91,8 +102,8 @@ class QueriedServer:
 
     def _refresh(self, but: ServerProbe | None = None) -> None:
         queries = [each.probe for each in self._ports]
-        if isinstance(self._main, QueryProbe):
-            queries.append(self._main)
+        if isinstance(self.main, QueryProbe):
+            queries.append(self.main)
         for probe in queries:
             if probe is not but and probe not in self._background:
                 asking = self._background[probe] = probe.ask()

@@ -73,13 +73,14 @@ class PluginSetup:
 
     def make_readiness(self) -> Readiness | LineReadiness:
         """Make the check that waits until a starting server is ready."""
+        probe = self.probe if self.queried is None else self.queried.main
         if self.speaks_minecraft:
-            return Readiness(self._reactor, self.probe, status_disabled=self._status_disabled, log=self._log)
+            return Readiness(self._reactor, probe, status_disabled=self._status_disabled, log=self._log)
         if self._uses_udp:
             from zeroscale.proxy import udp_factory
 
-            return udp_factory.readiness(self.config, self._reactor, self.probe, self._log)
-        return tcp_factory.readiness(self.config, self._reactor, self.probe, self._log)
+            return udp_factory.readiness(self.config, self._reactor, probe, self._log)
+        return tcp_factory.readiness(self.config, self._reactor, probe, self._log)
 
     def start_obstacle(self) -> str | None:
         """Return why the server must not be started now: another process has its world open; None: nothing."""

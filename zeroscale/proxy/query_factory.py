@@ -151,7 +151,7 @@ def probe(
     if asked is None:
         return QueriedServer(main(), ports, main_knows_players=main_knows_players)
     if config.ready == CONNECT:
-        return QueriedServer(asked, ports, main_knows_players=True)
+        return QueriedServer(asked, ports, main_knows_players=True, taken=main())
     return QueriedServer(main(), [QueriedPort(asked), *ports], main_knows_players=False)
 
 
