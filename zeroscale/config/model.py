@@ -291,28 +291,40 @@ class PortConfig(msgspec.Struct, frozen=True, kw_only=True):
     ]
     server_host: Annotated[str | None, key(part_of="server")] = None
     server_path: Annotated[str | None, key(part_of="server")] = None
-    protocol: Annotated[PortProtocol | None, key("what its clients speak", default="none")] = None
+    protocol: Annotated[PortProtocol | None, key("what its clients speak", default="none", labels=True)] = None
     hosts: Annotated[
         tuple[HostName, ...],
         key("as `hosts` of the server, for this port", aliases=("host", "hostname", "hostnames", "domain", "domains")),
     ] = ()
-    wakes: Annotated[bool, key("its clients wake the server", aliases=("wake",))] = False
+    wakes: Annotated[bool, key("its clients wake the server", aliases=("wake",), labels=True)] = False
     keeps_awake: Annotated[
         bool | None,
-        key("its clients keep the server running, as players do", default="as `wakes`", aliases=("counts", "idle")),
+        key(
+            "its clients keep the server running, as players do",
+            default="as `wakes`",
+            aliases=("counts", "idle"),
+            labels=True,
+        ),
     ] = None
     wake_on: Annotated[str | None, key("as `wake_on` of the server, for this port", kind="wake_on")] = None
-    wake_timeout: Annotated[Timeout, key("as `wake_timeout` of the server, for this port")] = 5.0
+    wake_timeout: Annotated[Timeout, key("as `wake_timeout` of the server, for this port", labels=True)] = 5.0
     waiting: Annotated[
-        Waiting, key("as `waiting` of the server, for this port", default="page for HTTP, else hold")
+        Waiting, key("as `waiting` of the server, for this port", default="page for HTTP, else hold", labels=True)
     ] = "auto"
     health_path: Annotated[
         str | None,
-        key("as `health_path` of the server, for this port", kind="health_path", aliases=("health_check_path",)),
+        key(
+            "as `health_path` of the server, for this port",
+            kind="health_path",
+            aliases=("health_check_path",),
+            labels=True,
+        ),
     ] = None
-    hold: Annotated[bool, key("as `hold` of the server (UDP), for this port")] = False
-    session_timeout: Annotated[Timeout, key("as `session_timeout` of the server (UDP), for this port")] = 60.0
-    cookie: Annotated[bool, key("as `cookie` of the server (Bedrock), for this port")] = True
+    hold: Annotated[bool, key("as `hold` of the server (UDP), for this port", labels=True)] = False
+    session_timeout: Annotated[Timeout, key("as `session_timeout` of the server (UDP), for this port", labels=True)] = (
+        60.0
+    )
+    cookie: Annotated[bool, key("as `cookie` of the server (Bedrock), for this port", labels=True)] = True
     send_proxy_protocol: Annotated[
         ProxyHeaderVersion | None,
         key("send this port of the real server PROXY headers of this version", default="none"),

@@ -1,7 +1,8 @@
 """The tables of keys, options and metrics in the documentation, written from the code that defines them.
 
 `python -m zeroscale.daemon.reference`, in a checkout, writes them anew between their marks: `<!-- keys: log -->`,
-`<!-- options: the proxy -->`, `<!-- labels: keys -->`, `<!-- metrics: all -->` and `<!-- end -->`.
+`<!-- options: the proxy -->`, `<!-- labels: keys -->`, `<!-- labels: ports -->`,
+`<!-- metrics: all -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from msgspec import NODEFAULT, inspect
 
 from zeroscale.config.fields import brief
 from zeroscale.config.keys import Key, keys_of, struct_of
-from zeroscale.config.model import Config, ServerConfig
+from zeroscale.config.model import Config, PortConfig, ServerConfig
 from zeroscale.control import metrics
 from zeroscale.daemon.parser import build_parser, default_of, options
 
@@ -41,7 +42,7 @@ def rewrite(text: str, page: str) -> str:
 
     def table(found: re.Match[str]) -> str:
         if found[2] == "labels":
-            return f"{found[1]}{_label_keys()}{found[4]}"
+            return f"{found[1]}{_label_keys(PortConfig if found[3] == 'ports' else ServerConfig)}{found[4]}"
         match found[2]:
             case "keys":
                 rows = _key_rows(structs()[found[3]])
@@ -92,9 +93,9 @@ def _default(key: Key) -> str:
     return "" if key.field.default is NODEFAULT and not key.default else default_of(key)
 
 
-def _label_keys() -> str:
-    """Return the keys that labels may set; tables are described on the pages."""
-    keys = keys_of(ServerConfig).items()
+def _label_keys(struct: type[msgspec.Struct]) -> str:
+    """Return the keys of a table that labels may set; tables in it are described on the pages."""
+    keys = keys_of(struct).items()
     return ", ".join(f"`{name}`" for name, key in keys if key.labels and not key.is_table)
 
 

@@ -218,3 +218,55 @@ def test_no_label_reaches_into_our_environment(tmp_path: Path, monkeypatch: pyte
     inspection = described(host="h", admission__lockout='{env = "SECRET"}', texts__sleeping='{env = "SECRET"}')
     server = loader.parse_server("mc", read(inspection)["mc"], tmp_path)
     assert (server.admission.lockout, server.texts["sleeping"]) == ('{env = "SECRET"}', '{env = "SECRET"}')
+
+
+MAP: dict[str, Any] = {"ports__map__listen": "8123", "ports__map__port": "8100", "ports__map__protocol": "http"}
+VOICE: dict[str, Any] = {"ports__voice__listen": "udp:24454", "ports__voice__port": "24455"}
+
+
+def addresses(*inspections: dict[str, Any], engine_host: str = "127.0.0.1") -> list[object]:
+    """The listen values and addresses of further ports."""
+    [table] = read(*inspections, engine_host=engine_host).values()
+    return [(port["listen"], port["server"]) for port in table["ports"]]
+
+
+def test_further_ports_are_where_the_main_port_is() -> None:
+    inside = [(["8123"], "8100"), (["udp:24454"], "24455")]
+    assert addresses(described(listen="25565", **MAP, **VOICE)) == inside
+    on_host = described(listen="25565", mode="host", networks=("host",), **MAP, **VOICE)
+    assert addresses(on_host, engine_host="192.0.2.9") == [
+        (["8123"], "192.0.2.9:8100"),
+        (["udp:24454"], "192.0.2.9:24455"),
+    ]
+    published = {
+        "25565/tcp": [{"HostIp": "", "HostPort": "30000"}],
+        "8100/tcp": [{"HostIp": "127.0.0.1", "HostPort": "30001"}],
+        "24455/udp": [{"HostIp": "", "HostPort": "30002"}],
+        "24455/tcp": [{"HostIp": "", "HostPort": "30003"}],
+    }
+    assert addresses(described(listen="25565", published=published, **MAP, **VOICE)) == [
+        (["8123"], "127.0.0.1:30001"),
+        (["udp:24454"], "127.0.0.1:30002"),
+    ]
+    assert addresses(described(listen="25565", network="games_default", published=published, **MAP, **VOICE)) == inside
+
+
+def test_a_further_port_that_is_not_published_cannot_be_reached() -> None:
+    published = {"25565/tcp": [{"HostIp": "", "HostPort": "30000"}]}
+    wrong = complaint(described(listen="25565", published=published, **MAP))
+    assert wrong == (
+        "container mc: zeroscale.ports.map.port=8100 is not published, as the main port is: it cannot be reached"
+    )
+
+
+def test_labels_of_further_ports_become_a_configuration(tmp_path: Path) -> None:
+    [table] = read(described(listen="25565", **MAP, ports__map__wakes="yes")).values()
+    server = loader.parse_server("mc", table, tmp_path)
+    [port] = server.ports
+    assert (port.listen, port.server_port, port.server_host, port.protocol, port.wakes) == (
+        ("8123",),
+        8100,
+        None,
+        "http",
+        True,
+    )

@@ -181,3 +181,11 @@ def test_values_without_which_there_is_no_server(key: str, value: str, message: 
 
 def test_several_ports() -> None:
     assert read(described(listen="[25565, 25566]"))["mc"]["listen"] == ["25565", "25566"]
+
+
+def test_further_ports_are_of_the_same_service(tmp_path: Path) -> None:
+    further = {"ports__map__listen": "8123", "ports__map__port": "8100", "ports__map__keeps_awake": "yes"}
+    [table] = read(described(listen="25565", **further)).values()
+    assert table["ports"] == [{"listen": ["8123"], "keeps_awake": "yes", "server": "8100"}]
+    [port] = loader.parse_server("mc", table, tmp_path).ports
+    assert (port.server_host, port.server_port, port.counts) == (None, 8100, True)

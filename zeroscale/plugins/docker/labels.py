@@ -13,7 +13,7 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins.docker.container import HOST_NETWORK, LOOPBACK
 from zeroscale.plugins.support.arguments import protocol
 from zeroscale.plugins.support.json_object import JsonObject, list_at, member, object_at, text_at
-from zeroscale.plugins.support.labels import NUMBER, Table, hosts, ports, put
+from zeroscale.plugins.support.labels import FURTHER_PORTS, NUMBER, Table, further_ports, hosts, ports, put
 
 PREFIX = "zeroscale."
 
@@ -95,9 +95,21 @@ def _table(
             raise PluginError(f"{PREFIX}listen={our_labels['listen']!r} is not a port, such as {MINECRAFT_PORT}")
     if our_labels.get("host"):
         table["hosts"] = hosts(our_labels["host"])
+    where = f"container {_name(inspection)}: {PREFIX}"
     for key, text in our_labels.items():
-        if key not in SPECIAL_KEYS:
-            put(table, key, text, f"container {_name(inspection)}: {PREFIX}{key}", SPECIAL_KEYS, wrong)
+        if key not in SPECIAL_KEYS and not key.startswith(FURTHER_PORTS):
+            put(table, key, text, f"{where}{key}", SPECIAL_KEYS, wrong)
+    further: list[Table] = []
+    for each in further_ports(our_labels, where, wrong):
+        own = _address(inspection, each.port, our_labels.get("network"), engine_host, "udp" if each.is_udp else "tcp")
+        if "network" in arguments:  # where the main port is reached, this one is, too
+            own = str(each.port)
+        if own is None:
+            wrong.append(f"{each.where}port={each.port} is not published, as the main port is: it cannot be reached")
+        else:
+            further.append({**each.table, "server": own})
+    if further:
+        table["ports"] = further
     return table
 
 
@@ -112,13 +124,15 @@ def _port(label: str | None, inspection: JsonObject) -> int:
     return int(tcp[0]) if len(tcp) == 1 and tcp[0].isdigit() else MINECRAFT_PORT
 
 
-def _address(inspection: JsonObject, port: int, network: str | None, engine_host: str) -> str | None:
+def _address(
+    inspection: JsonObject, port: int, network: str | None, engine_host: str, transport: str = "tcp"
+) -> str | None:
     """Return where its server is reached, or None where that is not known while it does not run."""
     if HOST_NETWORK in (network, member(inspection, "HostConfig", "NetworkMode")):
         return f"{engine_host}:{port}"
     if network:
         return None
-    for binding in list_at(inspection, "HostConfig", "PortBindings", f"{port}/tcp"):
+    for binding in list_at(inspection, "HostConfig", "PortBindings", f"{port}/{transport}"):
         host_port = text_at(binding, "HostPort") or "0"
         if host_port != "0":
             return f"{_published_at(text_at(binding, 'HostIp'), engine_host)}:{host_port}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from zeroscale.plugins.kubernetes.workload import NAMESPACE
 from zeroscale.plugins.support.json_object import JsonObject, integer_at, list_at, object_at, text_at
-from zeroscale.plugins.support.labels import NUMBER, Table, hosts, ports, put
+from zeroscale.plugins.support.labels import FURTHER_PORTS, NUMBER, Table, further_ports, hosts, ports, put
 
 PREFIX = "zeroscale/"
 """The prefix of our annotations' keys. By the API's rules it is a DNS name; no domain has this one."""
@@ -78,8 +78,11 @@ def _table(
         wrong.append(f"{where}listen={our_annotations['listen']!r} is not a port, such as {MINECRAFT_PORT}")
         return None
     for key, text in our_annotations.items():
-        if key not in SPECIAL_KEYS:
+        if key not in SPECIAL_KEYS and not key.startswith(FURTHER_PORTS):
             put(table, key, text, f"{where}{key}", SPECIAL_KEYS, wrong)
+    further = [{**each.table, "server": str(each.port)} for each in further_ports(our_annotations, where, wrong)]
+    if further:
+        table["ports"] = further
     return table
 
 
