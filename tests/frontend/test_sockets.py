@@ -639,7 +639,7 @@ async def test_a_port_that_does_not_wake_answers_a_form_that_is_still_being_sent
         harness.route_to.policy = JoinPolicy(holds=True, hold_limit=300.0, wakes=False, explains=True)
         peer = harness.connect()
         await peer.send(b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n")
-        await until(harness.outcomes.total)
+        await until(lambda: harness.outcomes)
         for _ in range(5):
             peer.push(b"x" * 200_000)
             await deferLater(reactor, 0)
