@@ -19,7 +19,7 @@ from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.lifecycle.stats import StatsRecorder
 from zeroscale.protocols.udp import WakeRule
 from zeroscale.relay.datagram_session import SessionEnd
-from zeroscale.status import ClientInfo, Status
+from zeroscale.status import PROOF_BYTES, ClientInfo, PlayerSign, Status
 
 
 class Session:
@@ -36,7 +36,7 @@ class Session:
 
 
 class World:
-    def __init__(self, name: str = "", **options: Any) -> None:
+    def __init__(self, name: str = "", sign: PlayerSign | None = None, **options: Any) -> None:
         self.clock = Clock()
         self.clock.advance(100.0)
         context = FrontendContext(
@@ -52,7 +52,7 @@ class World:
         self.record = DatagramRecord(
             context,
             backend,
-            ClientInfo(name, "192.0.2.1:9"),
+            ClientInfo(name, "192.0.2.1:9", sign=sign),
             "192.0.2.1",
             cast(Any, self.session),
             cast(Any, self.player),
@@ -102,6 +102,14 @@ def test_operators_read_of_clients_that_count_unless_an_event_tells_of_them(
     stats = world.stats.snapshot(0.0)
     assert (stats.logins, stats.outcomes, stats.to_backend) == (1, {"idle": 1}, 10 * sent - 4)
     assert world.refused == []
+
+
+def test_a_client_of_a_port_whose_server_shows_it_counts_by_what_it_was_sent() -> None:
+    world = World(counts=True, sign=PlayerSign.server_bytes)
+    world.session.send(100, 101.0)
+    assert not world.record.counts()
+    world.session.to_client_bytes = PROOF_BYTES
+    assert world.record.counts()
 
 
 def test_the_end_by_an_error_of_the_servers_machine_is_reported() -> None:

@@ -16,6 +16,7 @@ import pytest_twisted
 from harness import proxy_config, running_reactor, stub_config, until
 from peers.programs import Program, processes_in, wait_until
 from ports import free_port
+from socket_parent import SocketParent
 
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.connection_limits import PendingConnections
@@ -23,6 +24,7 @@ from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.waiting_places import WaitingPlaces
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.ports import PortManager, ports_by_listen
+from zeroscale.relay.datagram_loop import DatagramLoop
 from zeroscale.system.background_file import FileWriter
 
 ECHO = """\
@@ -43,32 +45,37 @@ listen = ""
 [servers.game]
 plugin = "generic"
 plugin_arguments = {{ command = "{python} echo.py {server_port} {delay}" }}
-listen = "udp:{port}"
-server = {server_port}
+listen = "udp:{listen}"
+server = "{host}:{server_port}"
 idle_shutdown = 1
 session_timeout = 1
 {more}
 """
 
 
+def configure(directory: Path, listen: str, host: str, server_port: int, more: str = "", delay: float = 0.0) -> None:
+    """Write the configuration, and the server's program."""
+    (directory / "echo.py").write_text(ECHO)
+    values = {"python": sys.executable, "listen": listen, "host": host, "server_port": server_port}
+    (directory / "zeroscale.toml").write_text(CONFIG.format(**values, more=more, delay=delay))
+
+
 class Game:
     """A zeroscale in a process of its own, with an echo server over UDP."""
 
-    def __init__(self, directory: Path, more: str = "", delay: float = 0.0) -> None:
+    def __init__(self, directory: Path, more: str = "", delay: float = 0.0, host: str = "127.0.0.1") -> None:
         self.directory = directory
         self.port, self.server_port = free_port(), free_port()
-        (directory / "echo.py").write_text(ECHO)
+        self._host = host
         self.configure(more, delay)
-        command = [sys.executable, "-m", "zeroscale", "--debug", "--config", str(directory / "zeroscale.toml")]
-        self.program = Program(command, directory)
+        self.program = Program([sys.executable, "-m", "zeroscale", "--debug", "--config", "zeroscale.toml"], directory)
         self.program.wait_for("Ready: players come to")
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.client.connect(("127.0.0.1", self.port))
         self.client.settimeout(0.1)
 
     def configure(self, more: str = "", delay: float = 0.0) -> None:
-        values = {"python": sys.executable, "port": self.port, "server_port": self.server_port}
-        (self.directory / "zeroscale.toml").write_text(CONFIG.format(**values, more=more, delay=delay))
+        configure(self.directory, str(self.port), self._host, self.server_port, more, delay)
 
     def ask(self, datagram: bytes = b"x") -> bytes | None:
         self.client.send(datagram)
@@ -114,13 +121,27 @@ def test_a_server_is_woken_played_on_and_stopped_when_it_is_idle(games: list[Gam
     assert "fault" not in game.program.text()
 
 
-def test_what_came_while_it_started_is_sent_when_it_is_ready(games: list[Game], tmp_path: Path) -> None:
-    game = Game(tmp_path, 'hold = true\nwake_on = "datagrams:1"', delay=0.3)
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_what_came_while_it_started_is_sent_when_it_is_ready(games: list[Game], tmp_path: Path, host: str) -> None:
+    game = Game(tmp_path, 'hold = true\nwake_on = "datagrams:1"', delay=0.3, host=host)
     games.append(game)
     for number in range(3):
         game.client.send(b"%d" % number)
     game.client.settimeout(20)
     assert [game.client.recv(100) for _ in range(3)] == [b"echo 0", b"echo 1", b"echo 2"]
+
+
+def test_a_socket_of_a_socket_unit_is_read(tmp_path: Path) -> None:
+    configure(tmp_path, "systemd:udp", "127.0.0.1", free_port(), 'hold = true\nwake_on = "datagrams:1"')
+    command = [sys.executable, "-m", "zeroscale", "--config", "zeroscale.toml"]
+    with SocketParent("udp") as parent, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(20)
+        client.sendto(b"before it runs", ("127.0.0.1", parent.port("udp")))
+        with parent.start(command, tmp_path) as program:
+            assert client.recv(100) == b"echo before it runs"
+            program.process.terminate()
+            assert program.wait() == 0
+    assert not processes_in(tmp_path)
 
 
 def test_players_are_connected_until_the_server_has_ended_with_zeroscale(games: list[Game], tmp_path: Path) -> None:
@@ -215,3 +236,16 @@ async def test_a_port_that_is_removed_is_closed_and_one_that_gets_another_server
     await world.manager.close()
     await world.manager.end_datagrams()
     assert world.crashes == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_relay_that_dies_is_reported(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(loop: DatagramLoop) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(DatagramLoop, "run", dies)
+    await world.manager.open(ports_by_listen(world.server("game", f"udp:{free_port()}").ports))
+    await until(lambda: world.crashes)
+    assert world.crashes[0].getErrorMessage() == "a fault"
+    await world.manager.close()
+    await world.manager.end_datagrams()

@@ -11,7 +11,7 @@ from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.interfaces import Backend, PlayerSession
 from zeroscale.protocols.udp import WakeRule
 from zeroscale.relay.datagram_session import DatagramSession, SessionEnd
-from zeroscale.status import ClientInfo
+from zeroscale.status import ClientInfo, PlayerSign
 
 logger = logging.getLogger("zeroscale.access")
 
@@ -60,10 +60,8 @@ class DatagramRecord:
         backend.stats.login()
 
     def counts(self) -> bool:
-        """Return whether the client's bytes count; the relay's counters are read for it."""
-        if not self._counts:
-            self._counts = self._is_met()
-        return self._counts
+        """Return whether the client counts as a player; the relay's counters are read for it."""
+        return (self._client.sign or PlayerSign.client_bytes).shown_by(*self._shown())
 
     def end(self, end: SessionEnd) -> None:
         """Count and log the end."""
@@ -78,9 +76,11 @@ class DatagramRecord:
             self._on_refused()
 
     def _shown(self) -> tuple[int, int]:
-        """Return the bytes moved so far, where the client counts; else none of its own."""
+        """Return the bytes moved so far, without the client's own while it has not met the rule."""
+        if not self._counts:
+            self._counts = self._is_met()
         to_server, to_client = self._relayed()
-        return to_server if self.counts() else 0, to_client
+        return to_server if self._counts else 0, to_client
 
     def _relayed(self) -> tuple[int, int]:
         session = self._session

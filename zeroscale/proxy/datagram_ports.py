@@ -12,11 +12,10 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 
-from msgspec import Struct
 from msgspec.structs import asdict
 
 from zeroscale.config import udp_listen
-from zeroscale.config.model import PortConfig, ServerConfig
+from zeroscale.config.model import PortConfig
 from zeroscale.errors import ConfigError, RelayError
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.datagram_listener import (
@@ -72,14 +71,6 @@ class DatagramPorts:
                 port.start()
 
 
-class _Configured(Struct, frozen=True):
-    """What a conversation was made from."""
-
-    port: PortConfig
-    server: ServerConfig
-    protocol: str
-
-
 class DatagramListenPort:
     """One `listen` value of UDP: its sockets, and the one port of a server behind it.
 
@@ -96,7 +87,7 @@ class DatagramListenPort:
         self._port: ServerPort | None = None
         self._listener: DatagramListener | None = None
         self._unsubscribe: Callable[[], None] = _do_nothing
-        self._configured: _Configured | None = None
+        self._made_from: tuple[PortConfig, str] | None = None
 
     async def open(self, reactor: Reactor) -> None:
         """Open the sockets; nothing is read before `start`.
@@ -164,7 +155,7 @@ class DatagramListenPort:
         port = self._port
         assert port is not None
         settings = DatagramSettings(port.config.hold, health_check_networks(port.server.config))
-        configured = _Configured(port.config, port.server.config, port.protocol)
+        made_from = port.config, port.protocol
         for sock in self._sockets:
             sock.port.set_session_timeout(port.config.session_timeout)
         if self._listener is None:
@@ -174,9 +165,9 @@ class DatagramListenPort:
             self._unsubscribe = port.server.lifecycle.add_observer(self._listener.status_changed)
             port.datagrams[self.listen] = self.report
         else:
-            is_same = configured == self._configured
+            is_same = made_from == self._made_from  # clients that it holds are not to notice a reload
             self._listener.configure(None if is_same else self._conversation(port), settings)
-        self._configured = configured
+        self._made_from = made_from
 
     def _conversation(self, port: ServerPort) -> DatagramConversation:
         factory = import_module(FACTORIES.get(port.protocol, PLAIN))
