@@ -10,7 +10,7 @@ import pytest
 from harness import FakeReactor
 
 from zeroscale.config.messages import Mistake, Mistakes
-from zeroscale.config.model import Config, MetricsConfig, ServerConfig
+from zeroscale.config.model import Config, MetricsConfig, PortConfig, ServerConfig
 from zeroscale.config.secret_refs import Secret
 from zeroscale.errors import ConfigMistakes, MissingDependency
 from zeroscale.proxy import preflight, service
@@ -70,6 +70,14 @@ def test_fields_that_minecraft_servers_do_not_use_are_mistakes(tmp_path: Path) -
     assert lines == [f"/z.toml: servers.a.wake_on: {mistake}"]
     lines = checked(tmp_path, server("a", tmp_path, wake_on="tls"))
     assert lines == [f"--wake-on: {mistake}"]
+
+
+def test_listen_values_of_further_ports_are_checked(tmp_path: Path) -> None:
+    ports = tuple(
+        PortConfig(listen=(listen,), server_port=81) for listen in ("8123", "unix:/run/a", "systemd:map", "nonsense:1")
+    )
+    [line] = checked(tmp_path, server("a", tmp_path, ports=ports), file=Path("/z.toml"))
+    assert line.startswith("/z.toml: servers.a.ports[3].listen: cannot listen on 'nonsense:1': ")
 
 
 def test_minecraft_java_is_not_spoken_over_udp(tmp_path: Path) -> None:

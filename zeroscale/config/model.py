@@ -250,6 +250,14 @@ class PortConfig(msgspec.Struct, frozen=True, kw_only=True):
             lambda waiting, wakes: waiting != "auto" and not wakes,
             "is for a port whose clients wake the server: it needs {1} = true",
         ),
+        *(
+            Rule(
+                (key, "protocol"),
+                lambda value, protocol: value not in (None, "auto") and protocol == "minecraft",
+                "is for ports of other protocols; {1} is minecraft, whose clients say that they join",
+            )
+            for key in ("wake_on", "waiting")
+        ),
         Rule(("waiting", "protocol", "wake_on"), _page_without_http, "a page is for HTTP: it needs {1} http"),
         Rule(
             ("health_path", "protocol", "wake_on"),
