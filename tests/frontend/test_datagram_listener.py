@@ -167,6 +167,20 @@ def test_a_locked_server_is_not_woken_and_takes_no_newcomers(harness: DatagramHa
     assert harness.listener.totals().sessions == 0
 
 
+def test_a_locked_server_that_runs_answers_and_says_why_it_takes_nobody(
+    talking: DatagramHarness, talker: Talker
+) -> None:
+    talking.server.lockout = "closed"
+    talking.set_status(Status.running)
+    talker.replies = {b"hello": Reply((b"hi",)), b"join": Reply(wake=WakeRequested("Steve"))}
+    for sent, answer in ((b"?query", b"query"), (b"hello", b"hi"), (b"join", b"no")):
+        talking.client.send(sent)
+        assert talking.receive(talking.client) == answer
+    assert talker.refusals == ["kick running Steve"]
+    assert [reason for _, reason in talking.server.refusals] == ["lockout"]
+    assert talking.listener.totals().total == 0
+
+
 # Held until it is ready
 
 
@@ -367,16 +381,13 @@ def test_answers_that_are_longer_than_the_question_are_limited_unless_the_addres
 
 def test_a_conversation_answers_later_and_at_its_own_time(talking: DatagramHarness, talker: Talker) -> None:
     host, port = talking.client.getsockname()
-    talker.replies = {b"join": Reply((b"wait",), True, WakeRequested("Steve", 5))}
+    talker.replies = {b"join": Reply((b"wait",), True, WakeRequested("Steve"))}
     talker.due = [ClientReply(host, port, Reply((b"pong",), True)), ClientReply("192.0.2.1", 1, Reply((b"lost",)))]
     talker.told = [ClientReply(host, port, Reply((b"again",), True))]
     talker.next_timeout = talking.clock.seconds() + 5.0
-    protocols: list[int] = []
-    talking.backend.note_protocol = protocols.append
     talking.client.send(b"join")
     assert talking.receive(talking.client) == b"wait"
     assert talking.server.wakes == [f"login: Steve ({host}:{port})"]
-    assert protocols == [5]
     talking.clock.advance(5.0)
     assert talking.receive(talking.client) == b"pong"
     talking.set_status(Status.running)

@@ -190,7 +190,7 @@ async def test_geyser_is_named_a_client_by_the_header_of_a_ping(tmp_path: Path) 
         await real.count(1)
         world.stop()
     header = real.received[0]
-    assert header[12] == 0x21, "it speaks for a client"
+    assert header[12:14] == b"\x21\x12", "it speaks for a client over UDP"
     assert header[V2_FIXED:].startswith(bytes((127, 0, 0, 1)) * 2)
     assert header[V2_FIXED + 12 :][9:25] == PING[9:25]
 

@@ -273,8 +273,6 @@ class DatagramListener:
                 message = backend.messages.refusal(text, view, now, wake.name, refusal.values)
             self._send(sock, client, self._conversation.refuse(host, client.address[1], message, now), 0, now)
             return False
-        if wake.protocol is not None:
-            backend.note_protocol(wake.protocol)
         if len(self._met) < MOST_ANSWERED:
             self._met.add(host)
             self._names[host] = wake.name
@@ -355,20 +353,23 @@ class DatagramListener:
         datagrams: Sequence[bytes],
         view: ServerSnapshot,
     ) -> None:
-        if view.lockout is not None:
-            self._drop("refused", len(datagrams))
-            return
-        now = self._clock.seconds()
+        now, is_locked = self._clock.seconds(), view.lockout is not None
         for index, datagram in enumerate(datagrams):
-            if self._conversation.opens_session(datagram):
+            opens = self._conversation.opens_session(datagram)
+            if opens and not is_locked:
                 self._open(sock, client, host, datagrams[index:])
                 return
+            answer = self._conversation.receive if opens else self._conversation.answer_running
             try:
-                reply = self._conversation.answer_running(datagram, host, client.address[1], now)
+                reply = answer(datagram, host, client.address[1], now)
             except ProtocolError:
                 self._drop("refused")
                 continue
             self._send(sock, client, reply, len(datagram), now)
+            if is_locked and reply.wake is not None:
+                self._wake(sock, client, host, reply.wake, now)
+            if opens:
+                self._drop("refused")
 
     def _open(self, sock: ListeningSocket, client: DatagramClient, host: str, datagrams: Sequence[bytes]) -> None:
         backend, now = self._backend, self._clock.seconds()

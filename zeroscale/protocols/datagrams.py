@@ -41,11 +41,9 @@ class WakeRequested(Struct, frozen=True):
     """A client's datagrams have met the rule by which they wake the server, or have proved that it wants to join.
 
     :ivar name: the name that a player claims; "": the protocol has none.
-    :ivar protocol: the version of the protocol that it speaks, as a number; None: the protocol has none.
     """
 
     name: str = ""
-    protocol: int | None = None
 
 
 class Reply(Struct, frozen=True):
@@ -111,7 +109,10 @@ class DatagramConversation(Protocol):
         ...
 
     def answer_running(self, datagram: bytes, host: str, port: int, now: float) -> Reply:
-        """Take a datagram that opens no session, while the server runs."""
+        """Take a datagram that opens no session, while the server runs.
+
+        During a lockout `receive` takes those that would open one, and a `wake` of either is refused.
+        """
         ...
 
 

@@ -71,7 +71,7 @@ def probe(
 def _header(version: Version | None, port: int) -> bytes:
     """Return the PROXY header of a probe: Geyser drops datagrams after one that names no client."""
     own = Endpoint("127.0.0.1", port)
-    return b"" if version is None else encode(version, own, own)
+    return b"" if version is None else encode(version, own, own, datagrams=True)
 
 
 class SleepingTexts:

@@ -139,7 +139,8 @@ def test_a_client_whose_handshake_was_interrupted_by_the_end_of_the_start(port: 
     assert port.answer_running(request, HOST, 1, 1.0).datagrams
     joining = port.answer_running(JOIN, HOST, 1, 1.0)
     assert joining.datagrams[-1].endswith(told("Join now"))
-    assert joining.wake is None
+    assert joining.wake == WakeRequested(), "during a lockout it is refused"
+    assert port.refuse(HOST, 1, "No", 1.0) == Reply((), True), "it is told once"
 
 
 def test_a_refused_client_is_told_at_once(port: BedrockPort) -> None:

@@ -86,8 +86,7 @@ class BedrockPort:
     def receive(self, datagram: bytes, host: str, port: int, now: float) -> Reply:
         """Take a client's datagram while the server does not run."""
         output = self._received(datagram, host, port, now)
-        wake = next((WakeRequested(each.name) for each in output.events if isinstance(each, JoinRequested)), None)
-        return Reply(output.datagrams, output.proved, wake)
+        return Reply(output.datagrams, output.proved, _wake(output))
 
     def tick(self, now: float) -> Sequence[ClientReply]:
         """Do what is due."""
@@ -121,11 +120,11 @@ class BedrockPort:
         if not self._clients.has(host, port) and datagram[:1] != bytes((OPEN_REQUEST_2,)):
             return NO_REPLY
         output = self._received(datagram, host, port, now)
-        datagrams = output.datagrams
-        if any(isinstance(each, JoinRequested) for each in output.events):
+        datagrams, wake = output.datagrams, _wake(output)
+        if wake is not None:
             message = section_text(self._texts.join_again(now))
             datagrams += self._clients.tell(host, port, message, now).datagrams
-        return Reply(datagrams, output.proved)
+        return Reply(datagrams, output.proved, wake)
 
     def _received(self, datagram: bytes, host: str, port: int, now: float) -> BedrockOutput:
         status = self._texts.status(now) if _is_ping(datagram) else b""
@@ -155,6 +154,10 @@ class BedrockPort:
             if now >= at + PING_WAITS:
                 del self._pings[address]
         return []
+
+
+def _wake(output: BedrockOutput) -> WakeRequested | None:
+    return next((WakeRequested(each.name) for each in output.events if isinstance(each, JoinRequested)), None)
 
 
 def _is_ping(datagram: bytes) -> bool:
