@@ -178,7 +178,7 @@ def test_a_locked_server_that_runs_answers_and_says_why_it_takes_nobody(
         assert talking.receive(talking.client) == answer
     assert talker.refusals == ["kick running Steve"]
     assert [reason for _, reason in talking.server.refusals] == ["lockout"]
-    assert talking.listener.totals().total == 0
+    assert talking.listener.totals().sessions == 0
 
 
 # Held until it is ready

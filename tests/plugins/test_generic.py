@@ -162,10 +162,36 @@ async def test_the_stop_signal_goes_to_all_processes_if_the_first_has_ended(stat
     assert output.lines[-1] == "got TERM"
 
 
+async def test_a_command_of_the_console_stops_it(state: Path) -> None:
+    script = 'trap "echo TERM" TERM; echo ready; read line; echo "got $line"'
+    server, output = make(state, "sh", "-c", script, stop_command="stop now")
+    await server.start()
+    await output.line_with("ready")
+    await server.stop()
+    assert output.lines == ["ready", "got stop now"]
+
+
+async def test_in_the_background_there_is_no_console_to_stop_it_by(state: Path) -> None:
+    script = f"sh -c '{trap('TERM').replace(chr(39), chr(34))}' & exit 0"
+    server, output = make(state, "sh", "-c", script, stop_command="stop")
+    await server.start()
+    await output.line_with("ready")
+    await until(lambda: not server.reads_console)
+    await server.stop()
+    assert output.lines[-1] == "got TERM"
+
+
+@pytest.mark.parametrize("command", ["", " ", "one\ntwo", "x" * 10000])
+def test_a_console_command_is_one_line(state: Path, command: str) -> None:
+    with pytest.raises(PluginError, match="stop_command="):
+        Server("true", state_directory=state, stop_command=command)
+
+
 @pytest.mark.parametrize(
     ("keywords", "proposed"),
     [
         ({}, None),
+        ({"stop_command": "stop"}, "stop_command left out"),
         ({"stop_signal": "INT"}, "-a stop_signal=SIGTERM"),
         ({"stop_to": "first"}, "-a stop_to=all"),
         ({"stop_signal": "INT", "stop_to": "first"}, "-a stop_signal=SIGTERM -a stop_to=all"),
