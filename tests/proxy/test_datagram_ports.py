@@ -197,7 +197,7 @@ def world(tmp_path: Path) -> World:
 async def test_a_bare_port_is_opened_for_both_families_and_an_interface_alone(world: World) -> None:
     both, one = free_port(), free_port()
     servers = [world.server("both", f"udp:{both}"), world.server("one", f"udp:{one}:interface=127.0.0.1")]
-    await world.manager.open(ports_by_listen(server.ports[0] for server in servers))
+    await world.manager.open(ports_by_listen([server.ports[0] for server in servers]))
     with pytest.raises(OSError, match="in use"), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other:
         other.bind(("::1", both))
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other:
@@ -215,7 +215,7 @@ async def test_a_port_in_use_is_a_mistake_and_opens_none(world: World) -> None:
         taken = other.getsockname()[1]
         servers = [world.server("free", f"udp:{free}"), world.server("taken", f"udp:{taken}")]
         with pytest.raises(ConfigError, match=f"on 'udp:{taken}': Address already in use; another program"):
-            await world.manager.open(ports_by_listen(server.ports[0] for server in servers))
+            await world.manager.open(ports_by_listen([server.ports[0] for server in servers]))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", free))
 
@@ -224,7 +224,7 @@ async def test_a_port_in_use_is_a_mistake_and_opens_none(world: World) -> None:
 async def test_a_port_that_is_removed_is_closed_and_one_that_gets_another_server_is_not(world: World) -> None:
     kept, removed = free_port(), free_port()
     first, second = world.server("first", f"udp:{kept}"), world.server("second", f"udp:{removed}")
-    await world.manager.open(ports_by_listen(server.ports[0] for server in (first, second)))
+    await world.manager.open(ports_by_listen([server.ports[0] for server in (first, second)]))
     other = world.server("other", f"udp:{kept}", wake_on="datagrams:1")
     await world.manager.route_to(ports_by_listen(other.ports))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:

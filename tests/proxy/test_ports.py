@@ -64,7 +64,7 @@ def world(tmp_path: Path) -> World:
 
 
 def by_port(*servers: ManagedServer) -> Any:
-    return ports_by_listen(port for server in servers for port in server.ports)
+    return ports_by_listen([port for server in servers for port in server.ports])
 
 
 @pytest_twisted.ensureDeferred

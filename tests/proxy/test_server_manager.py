@@ -210,6 +210,20 @@ async def test_accepted_headers_change_at_once_and_sent_headers_at_the_next_star
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_server_listens_on_another_port_at_once(world: World) -> None:
+    listen, other, port = free_ports(3)
+    proxy = await world.start(world.server("one", listen, port))
+    async with Client(listen) as player:
+        assert await player.line() == b"one\n"
+        world.configure(world.server("one", other, port))
+        assert await proxy.reload() == ["one: changed: listen"]
+        assert await run(greeting(other)) == b"one\n"
+        with pytest.raises(ConnectionError):
+            await run(greeting(listen))
+        assert await player.echo(b"on\n") == b"on\n"
+
+
+@pytest_twisted.ensureDeferred
 async def test_restart_fields_change_at_the_next_start(world: World) -> None:
     listen, port, other = free_ports(3)
     proxy = await world.start(world.server("one", listen, port))

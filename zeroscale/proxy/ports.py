@@ -5,7 +5,7 @@ The frontend reads what clients send; this module only chooses the conversation 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IListeningPort
 
 from zeroscale.config.conflicts import unix_path_of
-from zeroscale.config.model import is_udp
+from zeroscale.config.model import PortConfig, is_udp
 from zeroscale.errors import ConfigError
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.factory import ConnectionFactory
@@ -211,10 +211,13 @@ def _is_safe_for_root(listen: str) -> bool:
     return path is None or is_trusted(Path(path).parent)
 
 
-def ports_by_listen(ports: Iterable[ServerPort]) -> PortsByListen:
-    """Return the servers' ports behind each `listen` value."""
+def ports_by_listen(ports: Sequence[ServerPort], configs: Sequence[PortConfig] | None = None) -> PortsByListen:
+    """Return the servers' ports behind each `listen` value.
+
+    :param configs: the configurations that the ports will have; None: those that they have.
+    """
     found: dict[str, list[ServerPort]] = {}
-    for port in ports:
-        for listen in port.config.listen:
+    for port, config in zip(ports, configs or [port.config for port in ports], strict=True):
+        for listen in config.listen:
             found.setdefault(listen, []).append(port)
     return found

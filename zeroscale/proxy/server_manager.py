@@ -215,9 +215,9 @@ class ServerManager:
                 server.take_locks()
                 added[name] = server
             servers = {**kept, **added}.items()
-            await self._ports.open(
-                ports_by_listen(port for name, server in servers for port in server.ports_of(wanted[name]))
-            )
+            ports = [port for name, server in servers for port in server.ports_of(wanted[name])]
+            configs = [port for name, _ in servers for port in wanted[name].all_ports]
+            await self._ports.open(ports_by_listen(ports, configs))
         except ZeroscaleError:
             for server in added.values():
                 server.release_locks()
@@ -304,7 +304,7 @@ class ServerManager:
             await _adopt(added.values())
 
     def _ports_by_listen(self) -> PortsByListen:
-        return ports_by_listen(port for server in self.servers.values() for port in server.ports)
+        return ports_by_listen([port for server in self.servers.values() for port in server.ports])
 
 
 async def _adopt(servers: Iterable[ManagedServer]) -> None:
