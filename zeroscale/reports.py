@@ -189,6 +189,7 @@ class ServerReport(Struct, frozen=True, kw_only=True):
     :ivar listen: where clients connect, as it is configured.
     :ivar hosts: the names by which players reach it; (): it gets the clients that name no other server.
     :ivar ports: all its ports, the main one first.
+    :ivar needs: the names of the servers that it needs.
     :ivar awake: why it does not sleep, the reason that counts first; (): it sleeps, or is about to.
     :ivar last_wake: its last wake, also before zeroscale was restarted; None: not known.
     :ivar last_stop: its last stop, pause or crash, likewise.
@@ -217,6 +218,7 @@ class ServerReport(Struct, frozen=True, kw_only=True):
     listen: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     ports: tuple[PortReport, ...] = ()
+    needs: tuple[str, ...] = ()
     awake: tuple[AwakeReason, ...] = ()
     last_wake: LastEvent | None = None
     last_stop: LastEvent | None = None

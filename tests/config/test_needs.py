@@ -55,6 +55,7 @@ def test_what_is_left_running_needs_what_is_left_running() -> None:
         'write on_exit = "leave" in [servers.db] too'
     ]
     assert texts(server("app", "db"), server("db", on_exit="leave")) == []
+    assert texts(left, server("db"), discovers=True) == []  # db may be described by labels, which cannot say it
 
 
 def test_the_longest_start_is_along_the_longest_way() -> None:

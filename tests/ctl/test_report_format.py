@@ -46,6 +46,7 @@ def test_a_card_shows_all_facts() -> None:
         players=(PlayerReport("Steve", "192.0.2.1:1", 720.0), PlayerReport("", "192.0.2.2:2", 5.0)),
         waiting=("Alex", ""),
         hosts=("survival.example.org", "*.example.org"),
+        needs=("db", "cache"),
         awake=because("2 players: Steve and 1 more", "kept awake by max until 14:00"),
         last_wake=LastEvent(ago=11118.0, kind="login", player="Steve"),
         last_stop=LastEvent(ago=83000.0, kind="operator", operator="max"),
@@ -57,6 +58,7 @@ def test_a_card_shows_all_facts() -> None:
     assert list(card(server, PLAIN)) == [
         "survival (demo): running for 3 h 5 min",
         "  Listens      25565, for survival.example.org, *.example.org",
+        "  Needs        db, cache",
         "  Awake        2 players: Steve and 1 more",
         "               kept awake by max until 14:00",
         "  Locked out   back at 9",

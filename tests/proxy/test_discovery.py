@@ -194,6 +194,36 @@ def test_each_described_server_is_checked_by_itself(tmp_path: Path) -> None:
     assert str(other) in problems[3]
 
 
+def test_described_servers_and_those_of_the_file_need_each_other(tmp_path: Path) -> None:
+    ports = free_ports(8)
+    of_file = stub_config("web", ports[0], ports[1], tmp_path, needs=("db",), on_exit="leave")
+    config = proxy_config(tmp_path, of_file)
+    problems: list[str] = []
+
+    def add(tables: dict[str, str]) -> list[tuple[str, tuple[str, ...]]]:
+        described = {
+            name: {"plugin": "stub_server:Server", "listen": ports[place], "server": ports[place + 1], "needs": needs}
+            for place, (name, needs) in zip((2, 4, 6), tables.items(), strict=False)
+        }
+        problems.clear()
+        found = add_discovered(config, described, lambda one, use: None, ExclusiveUse(), problems)
+        return [(server.name, server.needs) for server in found.servers]
+
+    assert add({"app": "web, cache"}) == [("web", ("db",)), ("app", ("web", "cache"))]
+    assert problems == [
+        "web needs db, which has not been found yet",
+        "app needs cache, which has not been found yet",
+    ]
+    assert add({"app": "web", "db": ""}) == [("web", ("db",)), ("app", ("web",)), ("db", ())]
+    assert problems == []
+    assert add({"app": "web", "db": "app"}) == [("web", ("db",)), ("app", ("web",))]
+    assert problems == [
+        "db is left out: servers.web.needs: is a cycle: web needs db, db needs app, app needs web; "
+        "none of them could be started first",
+        "web needs db, which has not been found yet",
+    ]
+
+
 def test_a_problem_is_logged_once_until_it_is_gone(caplog: pytest.LogCaptureFixture) -> None:
     problem_log = ProblemLog()
     for now in (["a"], ["a", "b"], ["b"], ["a"]):

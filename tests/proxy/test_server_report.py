@@ -64,9 +64,9 @@ def test_where_it_listens_and_what_happened_last(server: ManagedServer) -> None:
         wake=CausedEvent(at=1000.0, kind="login", player="Ada"),
         stop=CausedEvent(at=5000.0, kind="operator", operator="max", pause=True),
     )
-    config = replace(server.config, hosts=("survival.example.org",))
+    config = replace(server.config, hosts=("survival.example.org",), needs=("db",))
     report = server_report(server.lifecycle, config, [], stats, events, 30.0, 4000.0, keep_asleep_reason="a backup")
-    assert (report.listen, report.hosts) == (("25565",), ("survival.example.org",))
+    assert (report.listen, report.hosts, report.needs) == (("25565",), ("survival.example.org",), ("db",))
     assert report.last_wake == LastEvent(ago=3000.0, kind="login", player="Ada")
     assert report.last_stop == LastEvent(ago=0.0, kind="operator", operator="max", pause=True), "the clock was set back"
     assert (report.awake, report.keep_asleep_reason) == ((), "a backup")

@@ -19,16 +19,24 @@ def mistakes(
     """Yield the mistakes.
 
     :param servers: those whose `needs` could be read.
-    :param discovers: labels or annotations may describe more servers, so that a name that is not known is no mistake.
+    :param discovers: labels or annotations may describe more servers, so that a name that is not known is no mistake;
+        as they cannot leave a server running, what is left alone at the end is known only then.
     """
     servers = [server for server in servers if server.needs]
     if not servers:
         return
     if not discovers:
         yield from _unknown(servers, [server.name for server in all_servers])
-    yield from _left_alone(servers, all_servers)
+        yield from _left_alone(servers, all_servers)
     cycles = list(_cycles(servers))
     yield from cycles or _long_chains(servers)
+
+
+def not_found(servers: Sequence[ServerConfig]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each server that needs one that is not there, and the name of that."""
+    names = {server.name for server in servers}
+    for server in servers:
+        yield from ((server.name, name) for name in dict.fromkeys(server.needs) if name not in names)
 
 
 def longest_start(server: ServerConfig, servers: Sequence[ServerConfig]) -> float:

@@ -120,6 +120,8 @@ def _facts(server: ServerReport, clock_time: ClockTime) -> Iterator[tuple[str, .
     """Return the label of each fact, and its texts, each of which begins a line."""
     if server.listen:
         yield "Listens", _where(server.listen, server.hosts), *map(_further_port, server.ports[1:])
+    if server.needs:
+        yield "Needs", ", ".join(server.needs)
     if server.awake:
         yield "Awake", *(reason.text for reason in server.awake)
     elif server.keep_awake_reason is not None:

@@ -16,7 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from zeroscale.config import conflicts, loader
+from zeroscale.config import conflicts, loader, needs
 from zeroscale.config.model import Config, DiscoveryConfig, ServerConfig
 from zeroscale.errors import ConfigMistakes, ZeroscaleError
 from zeroscale.lifecycle.plugin_adapter import from_coroutine
@@ -195,6 +195,7 @@ def add_discovered(
         problems += [f"{name} is left out: {mistake}" for mistake in mistakes]
         if not mistakes:
             use = with_server
+    problems += [f"{name} needs {needed}, which has not been found yet" for name, needed in needs.not_found(servers)]
     return msgspec.structs.replace(config, servers=tuple(servers))
 
 

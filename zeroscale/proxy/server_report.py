@@ -53,6 +53,7 @@ def server_report(
         waiting=tuple(lifecycle.waiting),
         listen=config.listen,
         hosts=config.hosts,
+        needs=config.needs,
         ports=tuple(ports),
         awake=tuple(lifecycle.awake_reasons),
         last_wake=_last(last_events.wake, wall_clock),
