@@ -32,14 +32,21 @@ def ponging(status: bytes) -> Callable[[bytes], Sequence[bytes]]:
     return answer
 
 
-@pytest.mark.parametrize(("status", "players"), [(STATUS, 3), (STATUS.replace(b"A ", b"A;"), None), (b"", None)])
+@pytest.mark.parametrize(
+    ("status", "result"),
+    [
+        (STATUS, ProbeResult(players=3)),
+        (STATUS.replace(b"A ", b"A;"), ProbeResult()),
+        (b"", ProbeResult(status_disabled=True)),
+    ],
+)
 @ensureDeferred
-async def test_players_of_a_server(status: bytes, players: int | None) -> None:
+async def test_players_of_a_server(status: bytes, result: ProbeResult) -> None:
     pongs: list[bytes] = []
     async with udp_server(ponging(status)) as server:
         probe = BedrockProbe(cast("Reactor", reactor), "127.0.0.1", server.port, on_pong=pongs.append)
         assert await probe.accepts_connections()
-        assert await probe.ask() == ProbeResult(players=players)
+        assert await probe.ask() == result
     assert len(pongs) == 2
     assert pongs[0].endswith(status)
 
@@ -54,3 +61,12 @@ async def test_a_pong_of_another_ping_is_none() -> None:
         await probe.ask()
         assert pongs
         assert pongs[0] != other
+
+
+@ensureDeferred
+async def test_a_server_that_is_not_to_be_found_in_its_network() -> None:
+    answer = ponging(STATUS)
+    async with udp_server(lambda datagram: [pong[:PING_SIZE] for pong in answer(datagram)]) as server:
+        probe = BedrockProbe(cast("Reactor", reactor), "127.0.0.1", server.port)
+        assert await probe.accepts_connections()
+        assert await probe.ask() == ProbeResult(status_disabled=True), "it may be stopped"

@@ -37,7 +37,10 @@ class BedrockProbe(DatagramProbe):
     async def _result(self) -> ProbeResult:
         pong = await self._answer(status.PongQuery(secrets.token_bytes(8)))
         self._on_pong(pong)
+        raw = status.read_pong(pong)
+        if not raw:
+            return ProbeResult(status_disabled=True)
         try:
-            return ProbeResult(players=status.parse(status.read_pong(pong)).players)
+            return ProbeResult(players=status.parse(raw).players)
         except ProtocolError:
             return ProbeResult()  # as where its MOTD has a semicolon; then it is not known who is on

@@ -27,6 +27,10 @@ JSP = b"MCPE;A Bedrock server;800;1.21.80;0;7;-40243948559938473;a level;Creativ
 NUKKIT_PONG = bytes.fromhex("1c313233343536373833f0ede144b684f800ffff00fefefefefdfdfdfd123456780050") + NUKKIT
 
 
+WITHOUT_STRING = 33
+"""Bytes of a pong that ends behind the magic."""
+
+
 def sleeping(last: BedrockStatus | None, first: str = "Asleep", second: str = "join", port: int | None = 19132) -> str:
     return asleep(last, first, second, 4711, port).decode()
 
@@ -85,9 +89,14 @@ def test_a_pong_is_read() -> None:
         read_pong(NUKKIT_PONG, b"12345679")
     with pytest.raises(ProtocolError, match="no pong"):
         read_pong(ping(b"12345678"), b"12345678")
-    for size in range(len(NUKKIT_PONG)):
+    for size in set(range(len(NUKKIT_PONG))) - {WITHOUT_STRING}:
         with pytest.raises(ProtocolError):
             read_pong(NUKKIT_PONG[:size], b"12345678")
+
+
+def test_a_pong_without_a_string() -> None:
+    assert read_pong(NUKKIT_PONG[:WITHOUT_STRING], b"12345678") == b""
+    assert on_port(NUKKIT_PONG[:WITHOUT_STRING], 1, 19132) == NUKKIT_PONG[:WITHOUT_STRING]
 
 
 @given(st.binary(max_size=100), st.text(max_size=40))

@@ -48,7 +48,8 @@ FIELD_NAMES = (
 """Names of the fields, in their order; what follows them is not known."""
 
 _SEPARATOR = re.compile(r"(?<!\\);")
-_PONG = struct.Struct(">8sq16sH")
+_PONG = struct.Struct(">8sq16s")
+_SIZE = struct.Struct(">H")
 _PING = struct.Struct(">B8s16sq")
 
 
@@ -98,16 +99,18 @@ def parse(raw: bytes) -> BedrockStatus:
 def read_pong(datagram: bytes, token: bytes | None = None) -> bytes:
     """Return the string in the Unconnected Pong that answers a ping: the server is up, whatever the string is.
 
+    It is empty where the server has left it out, as one does that is not to be found in its network.
+
     :param token: the ping's, see `ping`; None: the pong may answer any ping.
     :raises ProtocolError: it is none, or answers another ping.
     """
     reader = DatagramReader(datagram, "a pong")
     if reader.byte() != UNCONNECTED_PONG:
         raise ProtocolError("a datagram that is no pong")
-    echoed, _, magic, size = reader.unpack(_PONG)
+    echoed, _, magic = reader.unpack(_PONG)
     if magic != MAGIC or token not in (None, echoed):
         raise ProtocolError("a pong of another ping")
-    return reader.take(size)
+    return reader.take(*reader.unpack(_SIZE)) if len(reader) else b""
 
 
 def ping(token: bytes) -> bytes:
@@ -149,12 +152,15 @@ def on_port(pong: bytes, port: int, shown: int) -> bytes:
 
     :raises ProtocolError: it is no pong.
     """
-    fields = _SEPARATOR.split(read_pong(pong).decode("utf-8", "surrogateescape"))
+    raw = read_pong(pong)
+    if not raw:
+        return pong
+    fields = _SEPARATOR.split(raw.decode("utf-8", "surrogateescape"))
     for number in (PORT_IPV4, PORT_IPV6):
         if number < len(fields) and fields[number] == str(port):
             fields[number] = str(shown)
     status = ";".join(fields).encode("utf-8", "surrogateescape")
-    return pong[: 1 + _PONG.size - 2] + len(status).to_bytes(2) + status
+    return pong[: 1 + _PONG.size] + _SIZE.pack(len(status)) + status
 
 
 def empty(status: BedrockStatus) -> bytes:
