@@ -1,8 +1,8 @@
 """python -m benchmarks.datagrams: what relaying a datagram costs, and how many are lost, beside nginx's stream module.
 
 500 clients (`--sessions`) send 10 000 datagrams a second in all (`--rate`), and the server returns each. CPU is that of
-all threads of the relay for each datagram that it moved, both ways counted. zeroscale is the relay alone, without the
-rest of the proxy: bound to all addresses, so that it has to reply from the one that was used, and to one address.
+all threads of the proxy for each datagram that it moved, both ways counted. zeroscale listens on all addresses, so that
+it has to reply from the one that was used, and on one address.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=10_000, help="datagrams a second, of all sessions")
     parser.add_argument("--size", type=int, default=64, help="bytes of each datagram")
     options = parse(parser, rounds=3, seconds=2)
-    harness = "{python} -m benchmarks.relay.datagram_harness {listen} {server}"
+    template = subjects.GENERIC + " --port udp:{listen}%s={server},wakes"
     contestants = subjects.installed(
         {
-            OURS: subjects.from_template(OURS, harness, options.baseline),
-            ONE_ADDRESS: subjects.from_template(ONE_ADDRESS, f"{harness} --host 127.0.0.1", options.baseline),
+            OURS: subjects.from_template(OURS, template % "", options.baseline),
+            ONE_ADDRESS: subjects.from_template(ONE_ADDRESS, template % ":interface=127.0.0.1", options.baseline),
             NGINX: subjects.nginx(),
         }
     )
