@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_twisted
+from datagram_server import RULES, serving, source
 from harness import FakeReactor, client, greeting, proxy_config, run, running_reactor, stub_config, until
-from ports import free_ports
+from ports import free_port, free_ports
 from stub_server import OnlyKnownNumber, WithConsole
 from stub_server import Server as StubServer
 from twisted.internet.task import deferLater
 
-from zeroscale.config.model import AdmissionConfig
+from zeroscale.config.model import AdmissionConfig, PortConfig
 from zeroscale.errors import ControlError, PluginError, ServerUnavailable
 from zeroscale.events import Cause, CauseKind
 from zeroscale.frontend.messages import DEFAULTS
@@ -595,3 +596,13 @@ async def test_the_last_wake_and_stop_are_reported_after_a_restart(world: World)
     wake, stop = again.report().last_wake, again.report().last_stop
     assert wake is not None and (wake.kind, wake.operator) == ("operator", "max")
     assert stop is not None and (stop.kind, stop.operator, stop.pause) == ("operator", "eve", False)
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_it_answers_to_queries_is_stored_soon_after_it_is_ready(world: World) -> None:
+    with serving(source()) as queried:
+        port = PortConfig(listen=(f"udp:{free_port()}",), server_port=queried.port, protocol="source-query")
+        server = await world.start(ports=(port,))
+        await server.wake()
+        await until(lambda: server.answers.load(f"source-query-rules-{queried.port}"))
+    assert server.answers.load(f"source-query-rules-{queried.port}") == RULES

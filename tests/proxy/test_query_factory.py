@@ -16,10 +16,12 @@ from zeroscale.config.model import PortConfig
 from zeroscale.errors import ProtocolError
 from zeroscale.probes.pace import REQUEST
 from zeroscale.probes.queried_server import QueriedServer
+from zeroscale.probes.source_query import SourceProbe
+from zeroscale.probes.udp import UdpProbe
 from zeroscale.protocols import gamespy_query, quake_query, source_query
 from zeroscale.protocols.datagrams import DatagramQuery, NextRequest
 from zeroscale.protocols.source_query import Question, SourceQuery
-from zeroscale.proxy import query_factory
+from zeroscale.proxy import query_factory, udp_factory
 from zeroscale.proxy.factory import server_settings
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.plugin_setup import PluginSetup
@@ -188,6 +190,13 @@ def test_on_a_port_that_is_also_played_on_players_wake_the_server_and_queries_do
     assert [conversation.receive(connect, *CLIENT, 0.0).wake is not None for _ in range(2)] == [False, True]
 
 
+def test_the_name_of_a_minecraft_server_is_that_of_its_server_list(tmp_path: Path) -> None:
+    (tmp_path / "server.properties").write_text("motd=A home\\nfor all\n")
+    world = World(tmp_path, "minecraft-query", plugin="stub_server:Minecraft")
+    world.store(full=FULL_STATISTICS)
+    assert statistics(world).variables["hostname"] == f"A home {SLEEPING}"
+
+
 def test_each_port_has_answers_of_its_own(tmp_path: Path) -> None:
     world = World(tmp_path, "source-query")
     world.store(info=INFO)
@@ -208,6 +217,14 @@ def test_a_main_port_that_is_queried_is_ready_once_it_answers(tmp_path: Path) ->
     made = setup(tmp_path, protocol="source-query")
     assert isinstance(made.probe, QueriedServer)
     assert made.probe.check_pace == REQUEST
+    assert isinstance(made.probe.main, SourceProbe)
+
+
+def test_whether_it_is_ready_is_asked_of_the_main_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp_factory, "readiness", lambda config, reactor, probe, log: probe)
+    made = setup(tmp_path, ports=(QUERY,))
+    assert isinstance(made.probe, QueriedServer)
+    assert isinstance(made.make_readiness(), UdpProbe)
 
 
 def test_a_server_without_a_queried_port_has_a_plain_probe(tmp_path: Path) -> None:
@@ -250,6 +267,7 @@ async def test_real_answers_are_stored_for_each_port(tmp_path: Path, ready: str)
         made = PluginSetup(config, server.proxy_config, server.reactor)
         server.dependencies(made)
         assert made.queried is not None
+        assert isinstance(made.queried.main, SourceProbe) == (ready == "connect")
         result = await made.queried.ask()
         assert result == ProbeResult(players=2, player_names=("Ada", "Bob\ufffd"))
         stored = [StoredAnswers(port.config, server.answers) for port in server.ports]

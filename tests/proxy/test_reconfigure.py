@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from harness import FakeReactor, proxy_config, stub_config
+from msgspec.structs import replace
 
-from zeroscale.config.model import AdmissionConfig, ProxyProtocolConfig, ServerConfig
+from zeroscale.config.model import AdmissionConfig, PortConfig, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.reconfigure import ServerChange, apply_change, prepare_change
@@ -88,3 +89,17 @@ def test_networks_that_send_headers_are_a_setting_of_the_port(harness: Harness) 
 def test_a_server_that_is_down_may_change_its_protocol(harness: Harness) -> None:
     assert harness.apply(plugin="stub_server:Minecraft", admission=AdmissionConfig(wake="ops")) == "plugin, admission"
     assert harness.server.speaks_minecraft
+
+
+def test_a_running_server_is_queried_as_before(harness: Harness) -> None:
+    """Its probe is replaced with the plugin; a port that is not queried changes at once, and so does a listen value."""
+    page = PortConfig(listen=("8123",), server_port=8100, protocol="http")
+    query = PortConfig(listen=("udp:27015",), server_port=27016, protocol="source-query")
+    for ports, restart in (((page,), []), ((page, query), ["ports"])):
+        change = harness.prepare(ports=ports)
+        assert change is not None
+        assert (change.changed_keys, change.restart_keys) == (["ports"], restart)
+    harness.apply(ports=(query,))
+    change = harness.prepare(ports=(replace(query, listen=("udp:27020",)),))
+    assert change is not None
+    assert change.restart_keys == []
