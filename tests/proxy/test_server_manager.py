@@ -16,7 +16,7 @@ from ports import free_ports
 from stub_server import Server as StubServer
 
 from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ProxyProtocolConfig, ServerConfig
-from zeroscale.errors import ConfigError, ConfigMistakes, ServerUnavailable, ZeroscaleError
+from zeroscale.errors import ConfigError, ConfigMistakes, ControlError, ServerUnavailable, ZeroscaleError
 from zeroscale.events import Cause, CauseKind, ServerEvent, Stopping, Woken
 from zeroscale.proxy.service import ProxyService
 from zeroscale.status import Status
@@ -597,3 +597,70 @@ class Client:
     async def echo(self, data: bytes) -> bytes:
         self.writer.write(data)
         return await self.line()
+
+
+# Servers that need others
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_need_that_reloads_add_and_remove(world: World) -> None:
+    listen, of_db, a, b = free_ports(4)
+    app, db = world.server("app", listen, a), world.server("db", of_db, b, idle_shutdown=0.0)
+    proxy = await world.start(app, db)
+    assert await run(greeting(listen)) == b"app\n"
+    assert StubServer.running == {a}
+    needing = msgspec.structs.replace(app, needs=("db",))
+    world.configure(needing, db)
+    assert await proxy.reload() == ["app: changed: needs"]
+    await until(lambda: world.status("db") is Status.running)
+    assert [reason.text for reason in proxy.servers["db"].report().awake] == ["needed by app"]
+    with pytest.raises(
+        ControlError, match=r"^db is not stopped: needed by app; use --now to stop that first, and then"
+    ):
+        proxy.servers["db"].sleep(now=False)
+    world.configure(app, db)
+    await proxy.reload()
+    await until(lambda: StubServer.running == {a})
+    world.configure(needing, db)
+    await proxy.reload()
+    await until(lambda: world.status("db") is Status.running)
+    world.configure(app)
+    assert await proxy.reload() == ["app: changed: needs", "db: removed"]
+    await until(lambda: list(proxy.servers) == ["app"])
+    assert StubServer.running == {a}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_lockout_of_what_is_needed(world: World) -> None:
+    listen, of_db, a, b = free_ports(4)
+    proxy = await world.start(world.server("app", listen, a, needs=("db",)), world.server("db", of_db, b))
+    app, db = proxy.servers["app"], proxy.servers["db"]
+    db.lock_out("closed for repairs", operator="max")
+    report = app.report()
+    source = "db, which it needs: locked out by max (zeroscalectl release undoes that)"
+    assert (report.lockout, report.keep_asleep_reason) == ("closed for repairs", source)
+    with pytest.raises(ControlError) as refused:
+        app.wake()
+    assert str(refused.value) == f"app is not started: {source}; use --force to start it anyway"
+    await app.wake(force=True)
+    assert StubServer.running == {a, b}
+    assert app.report().lockout is None
+    app.sleep(now=True)
+    db.sleep(now=True)
+    await until(lambda: not StubServer.running)
+    db.release()
+    assert await run(greeting(listen)) == b"app\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_server_is_not_left_running_without_what_it_needs(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    listen, of_db, a, b = free_ports(4)
+    left = {"on_exit": "leave", "plugin": "stub_server:Adoptable"}
+    app = world.server("app", listen, a, needs=("db",), **left)
+    proxy = await world.start(app, world.server("db", of_db, b, on_exit="leave"))
+    assert await run(greeting(listen)) == b"app\n"
+    await proxy.stop()
+    assert StubServer.running == set()
+    assert "app is stopped, not left running: it needs db" in caplog.messages
