@@ -19,7 +19,7 @@ from zeroscale.errors import PluginError
 from zeroscale.events import Cause, CauseKind, Failed, ServerEvent, Stopping, Woken
 from zeroscale.lifecycle.idle_monitor import PlayerSession
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
-from zeroscale.proxy.needs import HEALTHY_AFTER, NeedsGraph
+from zeroscale.proxy.needs import FIRST_RETRY, HEALTHY_AFTER, NeedsGraph
 from zeroscale.reports import AwakeKind, AwakeReason
 from zeroscale.status import ProbeResult, Status
 
@@ -346,13 +346,16 @@ def test_its_own_players_keep_it_running_as_well(world: World) -> None:
     assert db.status() is Status.stopping
 
 
-def test_a_query_for_players_ends_when_it_is_needed(world: World) -> None:
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_query_for_players_ends_when_it_is_needed(world: World, answers: bool) -> None:
     app, db = world["app"], world["db"]
     world.is_up("db")
     asked: Deferred[str | None] = Deferred()
     db.harness.busy = lambda: asked
     world.clock.advance(IDLE)
     app.lifecycle.wake(PLAYER)
+    if answers:
+        asked.callback(None)
     world.turn()
     db.lifecycle.sleep_when_empty(OPERATOR)
     world.clock.advance(IDLE)
@@ -382,6 +385,19 @@ def test_a_needed_server_that_has_crashed_is_started_again(world: World) -> None
     world.turn()
     assert db.status() is Status.starting
     assert app.harness.plugin.calls.count("start") == 1
+
+
+def test_the_delays_begin_anew_after_a_long_run(world: World) -> None:
+    app, db = world["app"], world["db"]
+    world.is_up("app")
+    app.harness.join()
+    for _ in range(3):
+        world.clock.advance(HEALTHY_AFTER)
+        db.exit(1)
+        world.turn()
+        world.clock.advance(FIRST_RETRY)
+        world.settle()
+        assert db.status() is Status.running
 
 
 def test_the_delays_grow_where_a_start_cannot_be_tried(world: World) -> None:
@@ -431,6 +447,15 @@ def test_one_that_ends_by_itself_is_started_again_with_the_next_that_needs_it(
     assert db.status() is Status.stopped
     world.is_up("app")
     assert db.status() is Status.running
+    db.harness.current.report_paused()
+    world.turn()
+    assert db.status() is Status.paused
+    db.lifecycle.wake(OPERATOR)
+    db.ready()
+    db.exit(1)
+    world.turn()
+    world.clock.advance(10.0)
+    assert db.status() is Status.starting
 
 
 def test_an_adopted_server_gets_what_it_needs(world: World) -> None:
@@ -589,6 +614,20 @@ def test_a_restart_restarts_what_needs_it(world: World) -> None:
     world.settle()
     assert world.statuses() == {"app": "running", "db": "running"}
     assert [server.harness.plugin.calls.count("start") for server in (app, db)] == [2, 2]
+
+
+def test_a_start_that_waits_for_another_one_waits_for_a_restart_too() -> None:
+    world = World({"app": ["db", "cache"], "db": [], "cache": []})
+    app, db, cache = (world[name] for name in ("app", "db", "cache"))
+    app.lifecycle.wake(PLAYER)
+    db.ready()
+    db.lifecycle.restart(RESTART)
+    assert world.statuses() == {"app": "starting", "db": "stopping", "cache": "starting"}
+    cache.ready()
+    db.exit()
+    assert app.harness.plugin.calls == ["adopt"]
+    db.ready()
+    assert "start" in app.harness.plugin.calls
 
 
 def test_a_server_that_crashes_during_the_stop_of_what_needs_it(world: World) -> None:

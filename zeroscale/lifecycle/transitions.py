@@ -474,7 +474,6 @@ class ServerTransitions:
 
     def _needs_ready(self) -> None:
         self._state_task.set_timer(self.policy.start_timeout)
-        self.view.look_again()
 
     def _answered(self, answer: ProbeResult | None) -> None:
         if answer is None:

@@ -85,7 +85,6 @@ class NeedsGraph:
         self._drained = drained
         self._dependents: dict[str, list[Member]] = {}
         self._watches: dict[str, NeededServer] = {}
-        self._using: set[Member] = set()
         self._turns: dict[Deferred[None], Member] = {}
         self._look_call: IDelayedCall | None = None
         self.forced: set[str] = set()
@@ -93,14 +92,12 @@ class NeedsGraph:
     def update(self) -> None:
         """Note that servers were added, changed or removed."""
         members = [*self._servers().values(), *self._drained()]
-        before, self._dependents = self._dependents, {}
+        self._dependents = {}
         for member in members:
             for name in dict.fromkeys(member.needed_names):
                 self._dependents.setdefault(name, []).append(member)
         for name in [name for name in self._watches if name not in self._dependents]:
             self._watches.pop(name).close()
-        if self._dependents != before:
-            self._using.clear()  # what one needs may be other servers now
         for member in members:
             member.lifecycle.look_again()
             member.lifecycle.dependents_changed()
@@ -171,34 +168,26 @@ class NeedsGraph:
     def _look(self) -> None:
         self._look_call = None
         servers = self._servers()
-        using = {
-            member
-            for members in self._dependents.values()
-            for member in members
-            if member.lifecycle.uses_others and member.lifecycle.view.status in UP
-        }
-        came, self._using = using - self._using, using
-        for name, dependents in list(self._dependents.items()):
-            needed = servers.get(name)
-            if needed is None:
-                continue
-            needed.lifecycle.dependents_changed()
-            users = [member for member in dependents if member in using]
-            watch = self._watch(name)
-            if came.intersection(users):
-                watch.is_wanted_down = False
-            watch.keep_running(needed.lifecycle, [member.name for member in users])
+        for name, dependents in self._dependents.items():
+            if (needed := servers.get(name)) is not None:
+                needed.lifecycle.dependents_changed()
+                users = [each.name for each in dependents if each.lifecycle.uses_others and _is_up(each)]
+                self._watch(name).keep_running(needed.lifecycle, users)
         for turn, member in list(self._turns.items()):
             if not any(dependent.lifecycle.uses_others for dependent in self.dependents_of(member)):
                 del self._turns[turn]
                 turn.callback(None)
 
 
+def _is_up(member: Member) -> bool:
+    return member.lifecycle.view.status in UP
+
+
 class NeededServer:
     """Starts one needed server again that has crashed, while others use it.
 
-    :ivar is_wanted_down: it ended by itself without a crash, or another program has stopped it: it is not started again
-        before the next start of one that needs it.
+    One that ended without a crash, or that another program has stopped, is started again only with the next server that
+    needs it: whoever did that wants it down.
     """
 
     def __init__(self, clock: IReactorTime, name: str) -> None:
@@ -209,7 +198,7 @@ class NeededServer:
         self._status: Status | None = None
         self._ready_at = float("-inf")
         self._users: Sequence[str] = ()
-        self.is_wanted_down = False
+        self._is_wanted_down = False
 
     def status_changed(self, lifecycle: ServerLifecycle) -> None:
         """Note its new status."""
@@ -217,11 +206,12 @@ class NeededServer:
         now = self._clock.seconds()
         if self._status is Status.running:
             self._ready_at = now
+            self._is_wanted_down = False
         elif self._status is Status.failed and before is Status.running and now - self._ready_at >= HEALTHY_AFTER:
             self._backoff.reset()
         ended = self._status is Status.stopped and before is not Status.failed
         if (ended or self._status is Status.paused) and self._users:
-            self.is_wanted_down = True
+            self._is_wanted_down = True
             self._log.warning(
                 "%s though needed by %s; it is started again with the next one that needs it, or by zeroscalectl wake",
                 self._status.value,
@@ -239,12 +229,12 @@ class NeededServer:
             self._cancel()
         if not users:
             self._backoff.reset()
-            self.is_wanted_down = False
+            self._is_wanted_down = False
         elif view.status is Status.failed:
             if self._retry is None and view.retry_at is not None:
                 delay = max(next(self._backoff), view.retry_at - self._clock.seconds())
                 self._retry = self._clock.callLater(delay, self._start_again, lifecycle)
-        elif view.status in (Status.stopped, Status.paused) and not self.is_wanted_down:
+        elif view.status in (Status.stopped, Status.paused) and not self._is_wanted_down:
             lifecycle.wake(needed_by(users))
 
     def close(self) -> None:
@@ -279,8 +269,6 @@ class ServerNeeds:
             try:
                 await gatherResults(starts, consumeErrors=True)
             except FirstError as error:
-                for start in starts:
-                    start.cancel()
                 error.subFailure.raiseException()
 
     def _start_one(self, name: str, needed: Member | None, force: bool) -> Deferred[None]:
