@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import getpass
 import json
-import re
 import shlex
 import socket
 import struct
 import subprocess
-import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
-from peers.harness import HERE, ROOT, PeerHarness
-from peers.programs import Program, processes_in, wait_until
-from ports import free_port
+from peers.harness import HERE, PeerHarness
+from peers.programs import Program, wait_until
+from peers.udp_proxy import UdpProxy
 
 pytestmark = pytest.mark.slow
 
@@ -48,83 +44,12 @@ WORLD = (
 PLAYER = "video_driver = null\nenable_sound = false\nenable_ipv6 = false\nfps_max = 10\nfps_max_unfocused = 10\n"
 
 
-class UdpServer(Program):
-    """A zeroscale with one server.
-
-    :param command: of the server; `{port}` is where it has to listen.
-    :param listen: the main port.
-    :param more: more lines of the server's table.
-    """
-
-    def __init__(self, directory: Path, command: Sequence[str], more: str, *, listen: str = "udp:{port}") -> None:
-        self.directory = directory
-        self.port, self.server_port = free_port(), free_port()
-        self.socket = directory / "control.sock"
-        work = directory / "server"
-        work.mkdir(exist_ok=True)
-        words = [word.format(port=self.server_port) for word in command]
-        file = directory / "zeroscale.toml"
-        file.write_text(
-            f"""
-state_directory = "{directory}/state"
-control.listen = "unix:{self.socket}"
-
-[servers.game]
-plugin = "generic"
-plugin_arguments.command = {json.dumps(words)}
-listen = "{listen.format(port=self.port)}"
-server = {self.server_port}
-working_directory = "{work}"
-idle_shutdown = "2s"
-{more.format(port=self.port, server_port=self.server_port)}
-"""
-        )
-        super().__init__([sys.executable, "-m", "zeroscale", "--config", str(file), "--debug"], ROOT)
-        self.wait_for("Ready: ")
-
-    def is_asleep(self) -> bool:
-        """Whether the server has no process."""
-        return not processes_in(self.directory / "server")
-
-    def wait_until_asleep(self) -> None:
-        """Wait until it has none."""
-        wait_until(self.is_asleep, "the server is gone", program=self)
-
-    def console(self) -> str:
-        """The server's output in its last run."""
-        path = self.directory / "state" / "game" / "console.log"
-        return path.read_text() if path.exists() else ""
-
-    def wakes(self) -> int:
-        """How often it was started."""
-        return sum(": starting: " in line for line in self.lines)
-
-    def status(self) -> Any:
-        """What `zeroscalectl status --json` says of it."""
-        command = [sys.executable, "-m", "zeroscale.ctl.main", "--socket", str(self.socket), "status", "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        return json.loads(done.stdout)["servers"][0]
-
-    def end(self) -> None:
-        """End it as an operator does."""
-        assert self.terminate() == 0, self.text()
-        assert self.is_asleep()
-        assert not re.search("Traceback|Unhandled|never awaited|never retrieved", self.text()), self.text()
-
-    def discard(self) -> None:
-        """Also end what a test that failed left behind it."""
-        left = processes_in(self.directory / "server")
-        super().discard()
-        for pid in left:
-            subprocess.run(["kill", "-KILL", str(pid)], check=False)
-
-
 @pytest.mark.peers("unbound", "dig")
 def test_a_resolver_answers_the_questions_that_wake_it(harness: PeerHarness, tmp_path: Path) -> None:
     settings = tmp_path / "unbound.conf"
     command = ["sh", "-c", f"exec unbound -dd -c {shlex.quote(str(settings))}"]
     more = 'wake_on = "datagrams:1"\nhold = true\nsession_timeout = "1s"'
-    proxy = harness.track(UdpServer(tmp_path, command, more))
+    proxy = harness.track(UdpProxy(tmp_path, command, more))
     settings.write_text(DNS.format(port=proxy.server_port, directory=tmp_path / "server"))
     for wakes in (1, 2):
         with ThreadPoolExecutor(8) as pool:
@@ -158,7 +83,7 @@ def test_a_player_of_luanti_wakes_its_server_and_keeps_it_up(harness: PeerHarnes
         "--port",
         "{port}",
     ]
-    proxy = harness.track(UdpServer(tmp_path, ["env", "HOME=.", LUANTI_SERVER, *words], 'session_timeout = "5s"'))
+    proxy = harness.track(UdpProxy(tmp_path, ["env", "HOME=.", LUANTI_SERVER, *words], 'session_timeout = "5s"'))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.sendto(b"\x4f\x45\x74\x03\0\0\0\1", ("127.0.0.1", proxy.port))
     assert proxy.status()["status"] == "stopped"
@@ -187,7 +112,7 @@ def test_voice_by_udp_beside_the_connection_that_wakes(harness: PeerHarness, tmp
     work.mkdir()
     command = ["sh", "-c", "exec murmurd -fg -ini murmur.ini"]
     port = '[[servers.game.ports]]\nlisten = "udp:{port}"\nserver = {server_port}\nsession_timeout = "2s"'
-    proxy = harness.track(UdpServer(tmp_path, command, f'wake_on = "tls"\n{port}', listen="tcp:{port}"))
+    proxy = harness.track(UdpProxy(tmp_path, command, f'wake_on = "tls"\n{port}', listen="tcp:{port}"))
     settings = (
         f"uname={getpass.getuser()}\ndatabase=murmur.sqlite\nhost=127.0.0.1\nport={proxy.server_port}\nlogfile=\n"
     )

@@ -186,11 +186,6 @@ def test_numbered_datagrams_of_many_sessions_keep_their_order(running: Relaying)
     exchange(running, 100, 100_000)
 
 
-@pytest.mark.slow
-def test_a_million_numbered_datagrams_keep_their_order(running: Relaying) -> None:
-    exchange(running, 500, 1_000_000)
-
-
 def test_an_icmp_error_ends_a_session(running: Relaying, client: socket.socket) -> None:
     with datagram_socket() as gone:
         observer = running.listen(gone)
