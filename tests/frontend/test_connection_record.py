@@ -111,3 +111,15 @@ def test_the_host_that_a_web_client_names_is_in_the_log(
     record.end("unknown-host")
     [line] = caplog.records
     assert (line.__dict__["host"], "protocol" in line.__dict__) == ("wiki.example.org", False)
+
+
+def test_the_line_of_a_further_port_says_which_one(
+    make_record: MakeRecord, harness: FrontendHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = make_record()
+    record.backend = harness.backend
+    record.backend.listen = "8123, 8124"
+    record.end("closed", "5 bytes")
+    line = caplog.records[-1]
+    assert line.getMessage() == "survival: 203.0.113.7:40000: closed after 0.0 s on 8123, 8124 (5 bytes)"
+    assert vars(line)["listen"] == "8123, 8124"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import socket
 import ssl
 from collections import Counter
@@ -594,7 +595,7 @@ async def test_a_port_of_a_running_server_that_is_not_open(
     async with front(make_conversation=TcpConversation) as harness:
         harness.server.status = Status.running
         path = str(tmp_path / "map.sock")
-        harness.route_to.host, harness.route_to.is_main = path, is_main
+        harness.route_to.host, harness.route_to.listen = path, "" if is_main else "8123"
         peer = harness.connect()
         await peer.send(b"question")
         assert await peer.receive_all() == b""
@@ -611,7 +612,7 @@ async def test_a_further_port_that_opens_while_its_client_is_tried_again(tmp_pat
     async with front(make_conversation=TcpConversation) as harness:
         harness.server.status = Status.running
         path = tmp_path / "map.sock"
-        harness.route_to.host, harness.route_to.is_main = str(path), False
+        harness.route_to.host, harness.route_to.listen = str(path), "8123"
         peer = harness.connect()
         await peer.send(b"question")
         await until(lambda: harness.server.admitted)
@@ -650,7 +651,8 @@ async def test_a_port_that_does_not_wake_answers_a_form_that_is_still_being_sent
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_port_that_does_not_wake_and_has_no_words_closes_in_order() -> None:
+async def test_a_port_that_does_not_wake_and_has_no_words_closes_in_order(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever looks at a sleeping server's port is no news."""
     async with front(make_conversation=TcpConversation) as harness:
         harness.route_to.policy = JoinPolicy(holds=True, hold_limit=300.0, wakes=False)
         peer = harness.connect()
@@ -659,6 +661,7 @@ async def test_a_port_that_does_not_wake_and_has_no_words_closes_in_order() -> N
         peer.socket.close()
         await harness.over("kicked")
         assert harness.server.wakes == []
+        assert not [each for each in caplog.records if each.levelno >= logging.INFO]
 
 
 @pytest_twisted.ensureDeferred

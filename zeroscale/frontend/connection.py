@@ -297,7 +297,7 @@ class ClientConnection(TwistedProtocol):
                 pass
             case decision.RelayDecision() | decision.HoldDecision() | decision.RefuseDecision():
                 assert isinstance(event, LoginRequested | ClientRecognised | Connected)
-                self.record.joins = True
+                self.record.joins = backend.policy.wakes or isinstance(decided, decision.RelayDecision)
                 self._half_closes = not isinstance(event, LoginRequested)
                 self.record.player = event.name if isinstance(event, LoginRequested) else ""
                 if isinstance(decided, decision.RelayDecision):

@@ -106,7 +106,9 @@ class ConnectionRecord:
             return
         seconds = self._context.reactor.seconds() - self._began
         missed = ", and has not joined" if self.player and outcome in RELAYED and not self.has_joined else ""
-        line = f"{self._prefix}{self.label}: {outcome} after {seconds:.1f} s{missed}{f' ({detail})' if detail else ''}"
+        where = f" on {self.backend.listen}" if self.backend is not None and self.backend.listen else ""
+        explained = f" ({detail})" if detail else ""
+        line = f"{self._prefix}{self.label}: {outcome} after {seconds:.1f} s{missed}{where}{explained}"
         log_fields = {**self._fields, "outcome": outcome, "seconds": round(seconds, 3), **fields}
         self._context.access_log.log(rate_limit_key(self.address.host), outcome, line, level, log_fields)
 
@@ -129,6 +131,8 @@ class ConnectionRecord:
         fields: dict[str, object] = {"peer": self.address.peer, "player": self.player or None}
         if self.backend is not None:
             fields["server"] = self.backend.server.view.name
+            if self.backend.listen:
+                fields["listen"] = self.backend.listen
         if isinstance(self.first_event, StatusRequested | LoginRequested | HostNamed):
             fields["host"] = self.first_event.host[:LONGEST_HOST]
         if isinstance(self.first_event, StatusRequested | LoginRequested):

@@ -251,7 +251,7 @@ class Backend(Struct):
     :ivar minecraft_options: how conversations with its Minecraft clients are held.
     :ivar proxy_version: the version of the PROXY protocol header that it is sent; None: it is sent none.
     :ivar note_protocol: called with the protocol number of each Minecraft client that may join.
-    :ivar is_main: it is the server's main port, whose state shows whether the server runs.
+    :ivar listen: where clients of a further port connect, for the log; "": it is the main port.
     :ivar counts: whether clients keep the server running.
     :ivar clients: how many clients are relayed now.
     :ivar sign: from when on a client counts as a player; None: as of clients of the server's main port.
@@ -267,10 +267,15 @@ class Backend(Struct):
     minecraft_options: MinecraftOptions = field(default_factory=MinecraftOptions)
     proxy_version: Version | None = None
     note_protocol: Callable[[int], object] = lambda protocol: None
-    is_main: bool = True
+    listen: str = ""
     counts: bool = True
     sign: PlayerSign | None = None
     clients: int = 0
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is the server's main port, whose state shows whether the server runs."""
+        return not self.listen
 
     def relaying(self, moved: Callable[[], tuple[int, int]]) -> Callable[[], None]:
         """Count one more relayed client until the returned function is called; see `ClientStats.relaying`."""

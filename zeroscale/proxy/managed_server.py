@@ -181,7 +181,7 @@ class ManagedServer:
         if port is None:
             backend = copy(self.backend)
             backend.proxy_version = config.send_proxy_protocol
-            backend.is_main = False
+            backend.listen = ", ".join(config.listen)
             backend.clients = 0
             port = self._ports[key] = ServerPort(self, config, backend)
             port.use_address(*self._address)
