@@ -347,6 +347,17 @@ def test_what_a_player_still_sends_does_not_wake_the_server_again(harness: Datag
     wake(harness)
 
 
+def test_a_protocol_that_knows_a_join_takes_a_player_again_at_once(talking: DatagramHarness, talker: Talker) -> None:
+    talking.set_status(Status.running)
+    for _ in range(3):
+        session(talking)
+    talking.set_status(Status.stopped)
+    talking.until(lambda: talking.backend.clients == 0)
+    talker.replies = {b"join": Reply(wake=WakeRequested("Steve"))}
+    talking.client.send(b"join")
+    talking.until(lambda: talking.server.wakes)
+
+
 def test_a_client_that_goes_on_and_on_wakes_the_server_in_the_end(harness: DatagramHarness) -> None:
     harness.set_status(Status.running)
     for _ in range(3):

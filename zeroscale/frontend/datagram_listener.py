@@ -443,7 +443,7 @@ class DatagramListener:
             for session, record in list(sock.records.items()):
                 if record.backend is not self._backend or (record.counts() and only_others):
                     continue
-                if record.counts():
+                if record.counts() and isinstance(self._conversation, UdpConversation):  # others know what is left over
                     self._leftover[session.client] = (session.heard, now + LEFTOVER_TIME)
                 sock.port.end_session(session)
 
