@@ -197,12 +197,16 @@ UNUSED = {
     "zeroscale.plugins.generic": "plugin generic",
     "zeroscale.plugins.kubernetes": "plugin kubernetes",
     "zeroscale.probes.busy_command": "busy_command",
+    "zeroscale.probes.query": "server browsers",
+    "zeroscale.proxy.answer_capture": "server browsers",
     "zeroscale.proxy.config_watch": 'reload = "auto"',
     "zeroscale.proxy.discovery": "discovery",
     "zeroscale.proxy.planned_stops": "restart, and planned stops",
+    "zeroscale.proxy.query_factory": "server browsers",
     "zeroscale.proxy.reload_plan": "reload",
     "zeroscale.proxy.server_schedule": "keep_awake and keep_asleep",
     "zeroscale.schedule": "schedules",
+    "zeroscale.state.answer_cache": "server browsers, Bedrock",
     "zoneinfo": "timezone",
 }
 """Modules that a sleeping Minecraft server needs none of, and what does need them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
 
 from zeroscale.errors import ProtocolError
@@ -35,7 +35,7 @@ class BedrockProbe(DatagramProbe):
         self._on_pong = on_pong
 
     async def _result(self) -> ProbeResult:
-        pong = await self._answer(status.PongQuery(secrets.token_bytes(8)))
+        pong = await self._answer(status.PongQuery(os.urandom(8)))
         self._on_pong(pong)
         raw = status.read_pong(pong)
         if not raw:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 from zeroscale.probes.query import MOST_NAMES, QueryProbe
 from zeroscale.protocols.gamespy_query import SESSION_SIZE, GameSpyQuery, without_players
@@ -16,7 +16,7 @@ class MinecraftQueryProbe(QueryProbe):
     """
 
     async def _result(self) -> ProbeResult:
-        answer = await self._answer(GameSpyQuery(secrets.token_bytes(SESSION_SIZE)))
+        answer = await self._answer(GameSpyQuery(os.urandom(SESSION_SIZE)))
         if full := without_players(answer):
             self._store("full", full)
         return ProbeResult(players=answer.players, player_names=answer.names[:MOST_NAMES])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 from msgspec.structs import replace
 
@@ -43,4 +43,4 @@ class QuakeProbe(QueryProbe):
 
 
 def _word() -> bytes:
-    return secrets.token_hex(8).encode()
+    return os.urandom(8).hex().encode()
