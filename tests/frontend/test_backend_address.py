@@ -62,6 +62,7 @@ def test_a_lookup_that_fails_leaves_the_former_address_in_use_and_is_tried_again
     names = Names()
     names.current()
     names.lookups[-1][1].errback(DNSLookupError("no name server answers"))
+    assert names.found == [None]
     assert names.current() is None
     assert len(names.lookups) == 1
     names.clock.advance(RETRY)

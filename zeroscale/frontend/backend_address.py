@@ -32,12 +32,12 @@ class BackendAddress:
     """The address of one server.
 
     :param clock: the reactor.
-    :param found: called when a lookup has found an address after `current` has returned None.
+    :param looked_up: called when a lookup has ended, after `current` has returned None.
     """
 
-    def __init__(self, clock: IReactorTime, found: Callable[[], None], resolve: Resolve = resolve) -> None:
+    def __init__(self, clock: IReactorTime, looked_up: Callable[[], None], resolve: Resolve = resolve) -> None:
         self._clock = clock
-        self._found = found
+        self._looked_up = looked_up
         self._resolve = resolve
         self._host = ""
         self._addresses: Sequence[str] = ()
@@ -78,16 +78,16 @@ class BackendAddress:
             # The former addresses are used on: a name server that is down is no reason to cut clients off.
             logger.warning("%s", error)
             self._fresh_until = self._clock.seconds() + RETRY
-            return
-        finally:
-            self._lookup = None
+            found = ()
+        else:
+            self._fresh_until = self._clock.seconds() + KEPT
+        self._lookup = None
         addresses = list(dict.fromkeys(each.host for each in found))
         if self._addresses and self._addresses[0] in addresses:  # it works: it stays the first
             addresses.sort(key=lambda each: each != self._addresses[0])
-        self._addresses = addresses
-        self._fresh_until = self._clock.seconds() + KEPT
-        if had_none and addresses:
-            self._found()
+        self._addresses = addresses or self._addresses
+        if had_none:
+            self._looked_up()
 
 
 def _log_failure(failure: Failure) -> None:

@@ -6,45 +6,29 @@ be forged, so everything that is kept for one is bounded, and what is sent to it
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.python.failure import Failure
 
-from zeroscale.errors import ProtocolError, RelayError, ServerUnavailable
-from zeroscale.events import Cause, CauseKind
+from zeroscale.errors import ProtocolError, RelayError
 from zeroscale.frontend.backend_address import BackendAddress
-from zeroscale.frontend.connection_limits import Network, is_within, normalised, rate_limit_key
+from zeroscale.frontend.connection_limits import Network, is_within, normalised
 from zeroscale.frontend.context import FrontendContext
+from zeroscale.frontend.datagram_answers import DatagramAnswers
 from zeroscale.frontend.datagram_hold import DatagramHold
-from zeroscale.frontend.datagram_limits import AnswerLimits
 from zeroscale.frontend.datagram_record import DatagramRecord
-from zeroscale.frontend.decision import LOCKOUT, Refusal
+from zeroscale.frontend.datagram_wakes import REFUSED, DatagramWakes
 from zeroscale.frontend.interfaces import Backend, PlayerSession
-from zeroscale.protocols.datagrams import ClientReply, DatagramConversation, Reply, WakeRequested
+from zeroscale.frontend.leftover_clients import LeftoverClients
+from zeroscale.protocols.datagrams import ClientReply, DatagramConversation, WakeRequested
 from zeroscale.protocols.proxy_protocol import Endpoint, encode
 from zeroscale.protocols.udp import UdpConversation
 from zeroscale.relay.datagram_relay import DatagramPort
 from zeroscale.relay.datagram_session import DatagramClient, DatagramSession, SessionEnd
 from zeroscale.status import ClientInfo, ServerSnapshot, Status
-
-logger = logging.getLogger("zeroscale.access")
-
-MOST_WAITING = 64
-"""Clients, each of another address, that are shown as waiting for the server. Others wake it and are served as well."""
-
-MOST_ANSWERED = 4096
-"""Clients whose socket is remembered, for replies that come later; the one answered longest ago is forgotten."""
-
-LEFTOVER_SILENCE = 5.0
-LEFTOVER_TIME = 30.0
-"""Seconds: what a player's client still sends when the server has stopped does not wake it again, until the client was
-silent for the first time, or the second one is over. A client is not told that its server is gone."""
 
 
 class DatagramSettings(Struct, frozen=True):
@@ -124,17 +108,12 @@ class DatagramListener:
         self._conversation = conversation
         self._settings = settings
         self._sockets = sockets
-        self._limits = AnswerLimits()
+        self._replies: DatagramAnswers[ListeningSocket] = DatagramAnswers()
         self._hold: DatagramHold[tuple[ListeningSocket, DatagramClient]] = DatagramHold()
-        self._met: set[str] = set()
-        self._names: dict[str, str] = {}
-        self._address = BackendAddress(self._clock, self._serve_held)
-        self._waiting: dict[str, Deferred[PlayerSession]] = {}
-        self._arrived: list[PlayerSession] = []
-        self._answered: dict[tuple[str, int], tuple[ListeningSocket, DatagramClient]] = {}
-        self._leftover: dict[DatagramClient, tuple[float, float]] = {}
+        self._wakes = DatagramWakes(context, backend, self._serve_soon)
+        self._address = BackendAddress(self._clock, self._looked_up)
+        self._leftover: LeftoverClients[DatagramClient] = LeftoverClients()
         self._dropped: Counter[str] = Counter()
-        self._answers = 0
         self._timer: IDelayedCall | None = None
         self._ready: IDelayedCall | None = None
         for sock in sockets:
@@ -161,7 +140,7 @@ class DatagramListener:
         self._timer = self._ready = None
         self._address.close()
         self._drop("asleep", self._hold.clear())
-        self._end_waiting()
+        self._wakes.end()
 
     @property
     def holds(self) -> int:
@@ -171,7 +150,7 @@ class DatagramListener:
     def totals(self) -> DatagramTotals:
         """Return the sums now."""
         found = [sock.port.counters() for sock in self._sockets]
-        dropped = Counter(self._dropped)
+        dropped = Counter({**self._dropped, "answer-limit": self._replies.limited})
         for counters in found:
             dropped.update({reason.value: count for reason, count in counters.dropped.items()})
 
@@ -183,7 +162,7 @@ class DatagramListener:
             to_server_bytes=added("to_backend_bytes"),
             to_client=added("to_client"),
             to_client_bytes=added("to_client_bytes"),
-            answers=self._answers,
+            answers=self._replies.sent,
             dropped=dict(dropped),
             sessions=added("total"),
         )
@@ -217,8 +196,7 @@ class DatagramListener:
                 self._end_sessions(only_others=True)
             case Status.stopped | Status.failed | Status.paused:
                 self._end_sessions()
-                self._drop("asleep", self._hold.clear())
-                self._serve_soon()
+                self._serve_soon()  # it may start again at once
 
     # While the server does not run
 
@@ -231,91 +209,39 @@ class DatagramListener:
         view: ServerSnapshot,
     ) -> None:
         now = self._clock.seconds()
-        if self._is_left_over(client, now):
+        if self._leftover.ignores(client, now):
             self._drop("left-over", len(datagrams))
             return
         wake: WakeRequested | None = None
+        unanswered = []
         for datagram in datagrams:
             try:
                 reply = self._conversation.receive(datagram, host, client.address[1], now)
             except ProtocolError as problem:
-                logger.debug("%s: %s: %s", view.name, client.address[0], problem)
-                self._drop("refused")
+                self._drop(REFUSED)
+                self._wakes.log_refused(self._info(client, host), host, str(problem))
                 continue
-            self._send(sock, client, reply, len(datagram), now)
+            self._replies.send(sock, client, reply, len(datagram), now)
             wake = reply.wake or wake
+            if not reply.datagrams:
+                unanswered.append(datagram)
         held = self._settings.hold and view.status is Status.starting
         if wake is not None and self._backend.policy.wakes:
             if not self._wake(sock, client, host, wake, now):
-                self._drop("refused", len(datagrams))
+                self._drop(REFUSED, len(unanswered))
                 return
             held = self._settings.hold
-        for datagram in datagrams:
+        for datagram in unanswered:
             if not (held and self._hold.keep((sock, client), datagram, now)):
                 self._drop("hold-full" if held else "asleep")
 
     def _wake(self, sock: ListeningSocket, client: DatagramClient, host: str, wake: WakeRequested, now: float) -> bool:
         """Wake the server for a client; return whether the client may do that."""
-        backend = self._backend
-        view = backend.server.view
-        refusal: Refusal | None
-        if view.lockout is not None:
-            refusal = Refusal(LOCKOUT, "")
-        else:
-            refusal = backend.admission.check_address(host, wake.name, view, now)
-        info = self._info(client, host, wake.name)
-        if refusal is not None:
-            self._refuse(info, host, refusal, view)
-            if refusal.reason == LOCKOUT:
-                message = backend.messages.kick(view, now, wake.name)
-            else:
-                text = refusal.message or refusal.reason
-                message = backend.messages.refusal(text, view, now, wake.name, refusal.values)
-            self._send(sock, client, self._conversation.refuse(host, client.address[1], message, now), 0, now)
-            return False
-        if len(self._met) < MOST_ANSWERED:
-            self._met.add(host)
-            self._names[host] = wake.name
-        backend.server.wake(Cause(CauseKind.login if wake.name else CauseKind.connection, info))
-        if host not in self._waiting and len(self._waiting) < MOST_WAITING:
-            waiting = self._waiting[host] = backend.admit(info)
-            waiting.addCallbacks(self._admitted, self._not_admitted, (host,), {}, (host,))
-            waiting.addErrback(_log_bug)
-        return True
-
-    def _refuse(self, client: ClientInfo, host: str, refusal: Refusal, view: ServerSnapshot) -> None:
-        key, now = rate_limit_key(host), self._clock.seconds()
-        self._backend.stats.refused(refusal.reason)
-        level = logging.INFO
-        if self._context.refusals.may_report(key, now):
-            self._backend.server.refused(client, refusal.reason, refusal.detail)
-            level = logging.DEBUG
-        if self._context.access_log.is_enabled_for(level):
-            detail = f": {refusal.detail}" if refusal.detail else ""
-            line = f"{view.name}: {client.address}: refused ({refusal.reason}{detail})"
-            fields = {"peer": client.address, "server": view.name, "outcome": "refused"}
-            self._context.access_log.log(key, "refused", line, level, fields)
-
-    def _admitted(self, player: PlayerSession, host: str) -> None:
-        self._waiting.pop(host, None)
-        self._arrived.append(player)  # it counts until the client has a session of its own, or has sent nothing so far
-        self._serve_soon()
-
-    def _not_admitted(self, failure: Failure, host: str) -> None:
-        failure.trap(ServerUnavailable, CancelledError)
-        self._waiting.pop(host, None)
-        if not failure.check(CancelledError):
-            self._serve_soon()
-
-    def _end_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for deferred in waiting.values():
-            deferred.cancel()
-        arrived, self._arrived = self._arrived, []
-        for player in arrived:
-            player.end()
-        self._met.clear()
-        self._names.clear()
+        message = self._wakes.ask(self._info(client, host, wake.name), host)
+        if message is not None:
+            reply = self._conversation.refuse(host, client.address[1], message, now)
+            self._replies.send(sock, client, reply, 0, now)
+        return message is None
 
     # Once the server runs, or its start has failed
 
@@ -332,7 +258,9 @@ class DatagramListener:
             self._send_later(answer, now)
         if status is Status.running:
             self._serve_held()
-        self._end_waiting()
+        elif status is not Status.stopping:
+            self._drop("asleep", self._hold.clear())
+        self._wakes.end()
         self._set_timer()
 
     def _serve_held(self) -> None:
@@ -342,6 +270,13 @@ class DatagramListener:
         for sock, client in self._hold.clients():
             datagrams = self._hold.take((sock, client))
             self._open(sock, client, normalised(client.address[0]), datagrams)
+
+    def _looked_up(self) -> None:
+        """Go on with the clients that came while the server's name was looked up."""
+        if self._address.current(self._backend.host, self._backend.port) is None:
+            self._drop("unsent", self._hold.clear())
+        else:
+            self._serve_held()
 
     # While the server runs
 
@@ -363,13 +298,13 @@ class DatagramListener:
             try:
                 reply = answer(datagram, host, client.address[1], now)
             except ProtocolError:
-                self._drop("refused")
+                self._drop(REFUSED)
                 continue
-            self._send(sock, client, reply, len(datagram), now)
+            self._replies.send(sock, client, reply, len(datagram), now)
             if is_locked and reply.wake is not None:
                 self._wake(sock, client, host, reply.wake, now)
             if opens:
-                self._drop("refused")
+                self._drop(REFUSED)
 
     def _open(self, sock: ListeningSocket, client: DatagramClient, host: str, datagrams: Sequence[bytes]) -> None:
         backend, now = self._backend, self._clock.seconds()
@@ -379,25 +314,24 @@ class DatagramListener:
                 if not self._hold.keep((sock, client), datagram, now):
                     self._drop("hold-full")
             return
-        info = self._info(client, host, self._names.get(host, ""))
+        info = self._info(client, host, self._wakes.name(host))
+        header = self._proxy_header(sock, client)
+        try:
+            session = sock.port.open_session(client, address, datagrams, header)
+        except RelayError as problem:  # the relay has counted what it drops
+            self._wakes.log_refused(info, host, str(problem))
+            return
         admitted: list[PlayerSession] = []
         admitting = backend.admit(info)
         admitting.addCallbacks(admitted.append, lambda _: None)
         if not admitted:  # it is about to be stopped for good
             admitting.cancel()
-            self._drop("refused", len(datagrams))
-            return
-        header = self._proxy_header(sock, client)
-        try:
-            session = sock.port.open_session(client, address, datagrams, header)
-        except RelayError as problem:
-            logger.debug("%s: %s: %s", backend.server.view.name, info.address, problem)
-            admitted[0].end()
+            sock.port.end_session(session)
             return
         counts, rule = True, None
         if isinstance(self._conversation, UdpConversation):
             rule = self._conversation.rule
-            counts = host in self._met or self._meets_rule(client, host, datagrams)
+            counts = self._wakes.has_woken(host) or self._meets_rule(client, host, datagrams)
         sock.records[session] = DatagramRecord(
             self._context,
             backend,
@@ -444,45 +378,18 @@ class DatagramListener:
                 if record.backend is not self._backend or (record.counts() and only_others):
                     continue
                 if record.counts() and isinstance(self._conversation, UdpConversation):  # others know what is left over
-                    self._leftover[session.client] = (session.heard, now + LEFTOVER_TIME)
+                    self._leftover.add(session.client, session.heard, now)
                 sock.port.end_session(session)
-
-    def _is_left_over(self, client: DatagramClient, now: float) -> bool:
-        heard, until = self._leftover.pop(client, (0.0, 0.0))
-        if now >= until or now - heard >= LEFTOVER_SILENCE:
-            return False
-        self._leftover[client] = (now, until)
-        return True
 
     # Answers
 
-    def _send(self, sock: ListeningSocket, client: DatagramClient, reply: Reply, asked: int, now: float) -> None:
-        """Send a reply.
-
-        :param asked: the length of the client's datagram.
-        """
-        if not reply.datagrams:
-            return
-        host = normalised(client.address[0])
-        is_longer = sum(map(len, reply.datagrams)) > asked
-        if is_longer and not reply.proved and not self._limits.take(host, now):
-            self._drop("answer-limit")
-            return
-        key = host, client.address[1]
-        self._answered.pop(key, None)
-        if len(self._answered) >= MOST_ANSWERED:
-            del self._answered[next(iter(self._answered))]
-        self._answered[key] = sock, client
-        for datagram in reply.datagrams:
-            self._answers += sock.port.send(client, datagram)
-
     def _send_later(self, answer: ClientReply, now: float) -> None:
         """Send what the conversation has for a client that it has answered before."""
-        found = self._answered.get((answer.host, answer.port))
+        found = self._replies.find(answer.host, answer.port)
         if found is None:
             return
         sock, client = found
-        self._send(sock, client, answer.reply, 0, now)
+        self._replies.send(sock, client, answer.reply, 0, now)
         if answer.reply.wake is not None and self._backend.policy.wakes:
             self._wake(sock, client, answer.host, answer.reply.wake, now)
 
@@ -504,11 +411,7 @@ class DatagramListener:
     def _drop(self, reason: str, count: int = 1) -> None:
         self._dropped[reason] += count
 
-    def _info(self, client: DatagramClient, host: str, name: str) -> ClientInfo:
+    def _info(self, client: DatagramClient, host: str, name: str = "") -> ClientInfo:
         port = client.address[1]
         peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return ClientInfo(name, peer, self._context.pending_connections.key(host), self._backend.sign)
-
-
-def _log_bug(failure: Failure) -> None:
-    logger.error("A fault in zeroscale itself: %s", failure.getTraceback())
