@@ -187,7 +187,7 @@ RULES = [
         ("frontend",),
         (*VALUES, "message_template", "protocols", "reactor", "relay", "sockets", "system.host_endpoint"),
         outside=("twisted", "zope"),
-        never=REACTOR,
+        never=(*REACTOR, "hashlib", "secrets"),  # they load OpenSSL's libcrypto: 3.3 MiB
     ),
     Rule(
         (
