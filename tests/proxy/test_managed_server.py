@@ -13,14 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_twisted
-from datagram_server import RULES, serving, source
-from harness import FakeReactor, client, greeting, proxy_config, run, running_reactor, stub_config, until
+from datagram_server import INFO, RULES, serving, source
+from harness import DEADLINE, FakeReactor, client, greeting, proxy_config, run, running_reactor, stub_config, until
 from ports import free_port, free_ports
 from stub_server import OnlyKnownNumber, WithConsole
 from stub_server import Server as StubServer
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from zeroscale.config.model import AdmissionConfig, PortConfig
+from zeroscale.ctl.game_connection import Address
+from zeroscale.ctl.query_ping import ServerEntry, ask_source
 from zeroscale.errors import ControlError, PluginError, ServerUnavailable
 from zeroscale.events import Cause, CauseKind
 from zeroscale.frontend.messages import DEFAULTS
@@ -606,3 +609,30 @@ async def test_what_it_answers_to_queries_is_stored_soon_after_it_is_ready(world
         await server.wake()
         await until(lambda: server.answers.load(f"source-query-rules-{queried.port}"))
     assert server.answers.load(f"source-query-rules-{queried.port}") == RULES
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_port_that_is_queried_from_asleep_to_idle(world: World) -> None:
+    with serving(source()) as queried:
+        listen = free_port()
+        port = PortConfig(listen=(f"udp:{listen}",), server_port=queried.port, protocol="source-query")
+        server = await world.start(ports=(port,), idle_shutdown=0.2)
+
+        async def entry() -> ServerEntry:
+            asked = asyncio.to_thread(ask_source, Address("127.0.0.1", listen), DEADLINE)
+            return await Deferred.fromFuture(asyncio.ensure_future(asked))
+
+        asleep = await entry()
+        assert (asleep.name, asleep.players) == ("one - zZz Asleep. Join to wake it", 0)
+        assert status(server) is Status.stopped
+        await server.wake()
+        running = await entry()
+        assert (running.name, running.players, list(running.names)) == ("Meadows", 2, ["Ada", "Bob\ufffd"])
+        await until(lambda: "2 (Ada, Bob\ufffd)" in str(server.report().awake))
+        assert status(server) is Status.running
+        queried.answer = source(INFO.replace(b"\x03\x20\x01", b"\x00\x20\x00"))
+        server.release()  # it is asked again at once, not in 5 s
+        await until(lambda: status(server) is Status.stopped)
+        asleep = await entry()
+        assert asleep.name.startswith("Meadows - zZz Asleep. Join to wake it")
+        assert (asleep.map, asleep.players, asleep.maximum, list(asleep.names)) == ("Midgard", 0, 32, [])

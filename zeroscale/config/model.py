@@ -731,7 +731,12 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = "client"
     motd: Annotated[
-        Motd, key("show our text beside the real server's MOTD, or in its place", group=PLAYERS, labels=True)
+        Motd,
+        key(
+            "show our text beside the real server's MOTD (in server browsers: its name), or in its place",
+            group=PLAYERS,
+            labels=True,
+        ),
     ] = "beside"
     legacy_hold: Annotated[
         bool,
