@@ -73,7 +73,6 @@ RULES = [
     Rule(("system",), ("errors", "status")),
     Rule(
         (
-            "system.endpoints",
             "system.host_endpoint",
             "system.path_watch",
             "system.sd_notify",
@@ -81,6 +80,12 @@ RULES = [
         ),
         ("errors", "reactor", "status"),
         outside=("twisted", "zope"),
+        never=REACTOR,
+    ),
+    Rule(
+        ("system.endpoints",),
+        ("errors", "reactor", "status"),
+        outside=("twisted", "zope", "OpenSSL"),
         never=REACTOR,
     ),
     Rule(("schedule",), ("errors",), never=(*NETWORK, "time", "sched", *FILES, "logging")),

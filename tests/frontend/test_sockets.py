@@ -685,6 +685,7 @@ async def over_tls(harness: FrontendHarness, data: bytes) -> Peer:
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])  # as browsers and curl
     plain = socket.create_connection(("127.0.0.1", harness.ports[0].getHost().port))
     plain.setblocking(False)
     connection = context.wrap_socket(plain, do_handshake_on_connect=False)

@@ -19,6 +19,7 @@ import socket
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import error
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
@@ -29,6 +30,9 @@ from zeroscale.reactor import Reactor
 from zeroscale.system import unix_listener
 from zeroscale.system.files import read_configured
 from zeroscale.system.socket_activation import InheritedSocket, service_manager_environment
+
+if TYPE_CHECKING:
+    from twisted.internet.ssl import CertificateOptions
 
 logger = logging.getLogger("zeroscale.system")
 
@@ -41,6 +45,7 @@ HIGHEST_PORT = 65535
 
 SYSTEMD = "systemd:"
 UNIX = "unix:"
+TLS = "ssl:"
 
 PORT_OF_AN_ENDPOINT = re.compile(r"\w+:(?:port=)?(\d+)(?::|$)", re.ASCII)
 
@@ -103,6 +108,26 @@ class _UnixListeners:
         return listener
 
 
+class _TlsListeners:
+    """What Twisted's endpoint of TLS uses of the reactor.
+
+    ALPN is ignored, as the protocol behind TLS is not known here. Twisted 26.10 refuses clients that offer protocols
+    of which the server has named none, such as all browsers.
+    """
+
+    def __init__(self, reactor: Any) -> None:  # the type `Reactor` has nothing of TLS
+        self._reactor = reactor
+
+    def listenSSL(
+        self, port: int, factory: Factory, contextFactory: CertificateOptions, backlog: int, interface: str
+    ) -> IListeningPort:
+        from OpenSSL import SSL
+
+        contextFactory.getContext().set_alpn_select_callback(lambda connection, offered: SSL.NO_OVERLAPPING_PROTOCOLS)
+        listening: IListeningPort = self._reactor.listenSSL(port, factory, contextFactory, backlog, interface)
+        return listening
+
+
 def _is_port(where: str) -> bool:
     return where.isascii() and where.isdecimal()
 
@@ -116,7 +141,11 @@ def _endpoint(reactor: Reactor, where: str) -> IStreamServerEndpoint:
     from twisted.internet.endpoints import serverFromString  # takes 0.8 MiB, which a bare port does not need
 
     try:
-        listening = _UnixListeners(reactor) if where.startswith(UNIX) else reactor
+        listening: object = reactor
+        if where.startswith(UNIX):
+            listening = _UnixListeners(reactor)
+        elif where.startswith(TLS):
+            listening = _TlsListeners(reactor)
         endpoint: IStreamServerEndpoint = serverFromString(listening, where)
     except Exception as problem:  # endpoints are plugins of any author, and reading a TLS key may raise anything
         raise ConfigError(
