@@ -9,6 +9,8 @@ import pytest
 from datagram_server import FULL_STATISTICS, INFO, RULES, serving, source
 from datagram_server import quake as quake_server
 from harness import FakeReactor, proxy_config, running_reactor, stub_config, until
+from hypothesis import given
+from hypothesis import strategies as st
 from protocols.udp_captures import SERVERS
 from pytest_twisted import ensureDeferred
 
@@ -275,3 +277,21 @@ async def test_real_answers_are_stored_for_each_port(tmp_path: Path, ready: str)
     assert stored[0].load("info").startswith(b"I\x11Meadows")
     assert stored[0].load("rules") == RULES
     assert b"Red ^7Arena" in stored[1].load("info")
+
+
+@given(begin=st.sampled_from((b"", b"\xff\xff\xff\xff", b"\xfe\xfd", b"\xfe\xfd\0")), rest=st.binary(max_size=80))
+def test_whatever_a_stranger_sends_wakes_nothing_and_proves_nothing(
+    tmp_path_factory: pytest.TempPathFactory, begin: bytes, rest: bytes
+) -> None:
+    for protocol in PROTOCOLS:
+        world = WORLDS.get(protocol) or WORLDS.setdefault(protocol, World(tmp_path_factory.mktemp("state"), protocol))
+        try:
+            reply = world.conversation.receive(begin + rest, *CLIENT, 0.0)
+        except ProtocolError:
+            continue
+        assert (reply.wake, reply.proved) == (None, False)
+        assert sum(map(len, reply.datagrams)) <= len(rest) + 300
+
+
+WORLDS: dict[str, World] = {}
+"""For all examples: a conversation keeps nothing of one."""
