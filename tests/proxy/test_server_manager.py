@@ -613,10 +613,9 @@ async def test_a_need_that_reloads_add_and_remove(world: World) -> None:
     world.configure(needing, db)
     assert await proxy.reload() == ["app: changed: needs"]
     await until(lambda: world.status("db") is Status.running)
-    assert [reason.text for reason in proxy.servers["db"].report().awake] == ["needed by app"]
-    with pytest.raises(
-        ControlError, match=r"^db is not stopped: needed by app; use --now to stop that first, and then"
-    ):
+    report = proxy.servers["db"].report()
+    assert ([reason.text for reason in report.awake], report.keep_awake_reason) == (["needed by app"], "needed by app")
+    with pytest.raises(ControlError, match=r"^db is not stopped: needed by app; use --now to stop that first"):
         proxy.servers["db"].sleep(now=False)
     world.configure(app, db)
     await proxy.reload()

@@ -95,7 +95,7 @@ def test_a_player_waits_for_both_and_they_are_stopped_in_the_reverse_order(harne
     code, text = two.ctl("status", "db")
     assert (code, "needed by app" in text) == (0, True), text
     code, text = two.ctl("sleep", "db")
-    assert code != 0 and "db is not stopped: needed by app; use --now to stop that first, and then db" in text
+    assert code != 0 and "db is not stopped: needed by app; use --now to stop that first" in text
     assert two.ctl("sleep", "db", "--now")[0] == 0
     proxy.wait_for("db: stopped after")
     two.player().is_greeted()

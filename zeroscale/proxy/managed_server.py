@@ -354,7 +354,7 @@ class ManagedServer:
             self._start_history.last_events,
             now,
             time.time(),
-            keep_awake_reason=self._keep_awake_reason(),
+            keep_awake_reason=self._keep_awake_reason() or self._needed_text(),
             keep_asleep_reason=self.lockout_source,
             planned_stops=self.stop_planner.planned,
         )
@@ -382,11 +382,8 @@ class ManagedServer:
             return
         if view.players:
             raise ControlError(f"{_players(view.players)} on {self.name}: use --now to stop it anyway")
-        if names := self.lifecycle.needed_by:
-            raise ControlError(
-                f"{self.name} is not stopped: needed by {', '.join(names)}; use --now to stop "
-                f"{'that' if len(names) == 1 else 'those'} first, and then {self.name}"
-            )
+        if (needed := self._needed_text()) is not None:
+            raise ControlError(f"{self.name} is not stopped: {needed}; use --now to stop that first, and then this one")
         reason = self._keep_awake_reason()
         if reason is None and view.status is Status.starting:
             reason = self.lifecycle.awake_reasons[0].text
@@ -486,6 +483,10 @@ class ManagedServer:
 
     def _keep_awake_reason(self) -> str | None:
         return self._operators_keep_awake_reason() or self._schedule_reason()
+
+    def _needed_text(self) -> str | None:
+        names = self.lifecycle.needed_by
+        return f"needed by {', '.join(names)}" if names else None
 
     def _schedule_reason(self) -> str | None:
         return None if self._schedule is None else self._schedule.keep_awake_reason()
