@@ -101,7 +101,8 @@ class NeedsGraph:
         for member in members:
             member.lifecycle.look_again()
             member.lifecycle.dependents_changed()
-        self.look()
+        if any(member.lifecycle.needs_others for member in members):
+            self.look()
 
     def status_changed(self, member: Member) -> None:
         """Note that the status of a server has changed."""
