@@ -13,6 +13,7 @@ from relay.datagram_fixture import Relaying, datagram_socket, relaying
 from zeroscale.frontend.admission import Admission
 from zeroscale.frontend.connection_limits import PendingConnections
 from zeroscale.frontend.context import FrontendContext
+from zeroscale.frontend.datagram_limits import AnswerLimits
 from zeroscale.frontend.datagram_listener import DatagramListener, DatagramSettings, ListeningSocket
 from zeroscale.frontend.decision import JoinPolicy
 from zeroscale.frontend.interfaces import Backend
@@ -66,6 +67,7 @@ class DatagramHarness:
             conversation or UdpConversation(WakeRule(3, 10.0)),
             DatagramSettings(hold),
             [self.socket],
+            AnswerLimits(),
         )
         self.client = self.new_client()
 

@@ -6,6 +6,7 @@ import pytest
 
 from zeroscale.frontend import datagram_answers
 from zeroscale.frontend.datagram_answers import DatagramAnswers
+from zeroscale.frontend.datagram_limits import AnswerLimits
 from zeroscale.protocols.datagrams import NO_REPLY, Reply
 from zeroscale.relay.datagram_session import DatagramClient
 
@@ -31,7 +32,7 @@ def client(host: str = "192.0.2.1", port: int = 7) -> DatagramClient:
 
 
 def test_what_is_not_longer_than_the_question_is_always_sent() -> None:
-    answers: DatagramAnswers[Socket] = DatagramAnswers()
+    answers: DatagramAnswers[Socket] = DatagramAnswers(AnswerLimits())
     sock = Socket()
     for _ in range(100):
         answers.send(sock, client(), Reply((b"ab", b"c")), 3, 0.0)
@@ -39,7 +40,7 @@ def test_what_is_not_longer_than_the_question_is_always_sent() -> None:
 
 
 def test_longer_ones_are_limited_unless_the_address_is_proved() -> None:
-    answers: DatagramAnswers[Socket] = DatagramAnswers()
+    answers: DatagramAnswers[Socket] = DatagramAnswers(AnswerLimits())
     sock = Socket()
     for _ in range(15):
         answers.send(sock, client(), Reply((b"abcd",)), 3, 0.0)
@@ -50,8 +51,16 @@ def test_longer_ones_are_limited_unless_the_address_is_proved() -> None:
     assert (answers.sent, answers.limited) == (11, 5)
 
 
+def test_ports_share_their_limits() -> None:
+    limits, sock = AnswerLimits(per_network=3), Socket()
+    for answers in (DatagramAnswers[Socket](limits), DatagramAnswers[Socket](limits)):
+        answers.send(sock, client(), Reply((b"a",)), 0, 0.0)
+        answers.send(sock, client(), Reply((b"a",)), 0, 0.0)
+    assert len(sock.sent) == 3
+
+
 def test_what_the_kernel_does_not_take_is_not_counted() -> None:
-    answers: DatagramAnswers[Socket] = DatagramAnswers()
+    answers: DatagramAnswers[Socket] = DatagramAnswers(AnswerLimits())
     sock = Socket()
     sock.takes = False
     answers.send(sock, client(), Reply((b"a",)), 3, 0.0)
@@ -60,7 +69,7 @@ def test_what_the_kernel_does_not_take_is_not_counted() -> None:
 
 def test_clients_that_were_answered_are_found_again_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datagram_answers, "MOST_CLIENTS", 2)
-    answers: DatagramAnswers[Socket] = DatagramAnswers()
+    answers: DatagramAnswers[Socket] = DatagramAnswers(AnswerLimits())
     sock = Socket()
     assert answers.find("192.0.2.1", 7) is None
     for host in ("192.0.2.1", "192.0.2.2", "192.0.2.1", "fe80::3%eth0"):

@@ -36,12 +36,13 @@ Socket = TypeVar("Socket", bound=SendingSocket)
 class DatagramAnswers(Generic[Socket]):
     """The answers of one port.
 
+    :param limits: shared by all ports.
     :ivar sent: datagrams sent.
     :ivar limited: replies that were not sent, because of a limit.
     """
 
-    def __init__(self) -> None:
-        self._limits = AnswerLimits()
+    def __init__(self, limits: AnswerLimits) -> None:
+        self._limits = limits
         self._clients: dict[tuple[str, int], tuple[Socket, DatagramClient]] = {}
         self.sent = 0
         self.limited = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import Counter, deque
 
 from zeroscale.frontend.connection_limits import normalised
 
@@ -17,47 +18,39 @@ PREFIXES = {4: 24, 6: 56}
 
 
 class AnswerLimits:
-    """Token buckets: one for each network and one for all, full at first.
+    """Counts the answers within the last second, in all and for each network.
 
-    Only networks are kept that were answered within the last second, so that there are at most twice `total` of them.
-
-    :param per_network: tokens that a network's bucket gains in a second, and holds at most.
-    :param total: the same for all networks together.
+    :param per_network: answers a second to one network.
+    :param total: answers a second to all of them; so many are kept at most.
     """
 
     def __init__(self, per_network: int = PER_NETWORK, total: int = IN_ALL) -> None:
-        self._per_network = float(per_network)
-        self._total = float(total)
-        self._left = self._total
-        self._left_at = 0.0
-        # In the order of their last use: those whose buckets are full again are at the beginning.
-        self._networks: dict[str, tuple[float, float]] = {}
+        self._per_network = per_network
+        self._total = total
+        self._recent: deque[tuple[float, str]] = deque()
+        self._by_network: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """Return the number of networks that are kept."""
-        return len(self._networks)
+        return len(self._by_network)
 
     def take(self, host: str, now: float) -> bool:
-        """Take one token for an answer to this address; return whether there was one.
+        """Count an answer to this address, if there may be one; return whether there may.
 
         :param now: seconds of a monotonic clock.
         """
-        left = min(self._total, self._left + (now - self._left_at) * self._total)
-        if left < 1.0:
+        while self._recent and self._recent[0][0] <= now - 1.0:
+            _, network = self._recent.popleft()
+            self._by_network[network] -= 1
+            if not self._by_network[network]:
+                del self._by_network[network]
+        if len(self._recent) >= self._total:
             return False
-        while self._networks:
-            oldest = next(iter(self._networks))
-            if now - self._networks[oldest][1] < 1.0:
-                break
-            del self._networks[oldest]
         network = network_of(host)
-        tokens, since = self._networks.get(network, (self._per_network, now))
-        tokens = min(self._per_network, tokens + (now - since) * self._per_network)
-        if tokens < 1.0:
+        if self._by_network[network] >= self._per_network:
             return False
-        self._left, self._left_at = left - 1.0, now
-        self._networks.pop(network, None)
-        self._networks[network] = (tokens - 1.0, now)
+        self._recent.append((now, network))
+        self._by_network[network] += 1
         return True
 
 

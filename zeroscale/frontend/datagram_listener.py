@@ -19,6 +19,7 @@ from zeroscale.frontend.connection_limits import Network, is_within, normalised
 from zeroscale.frontend.context import FrontendContext
 from zeroscale.frontend.datagram_answers import DatagramAnswers
 from zeroscale.frontend.datagram_hold import DatagramHold
+from zeroscale.frontend.datagram_limits import AnswerLimits
 from zeroscale.frontend.datagram_record import DatagramRecord
 from zeroscale.frontend.datagram_wakes import REFUSED, DatagramWakes
 from zeroscale.frontend.interfaces import Backend, PlayerSession
@@ -92,6 +93,7 @@ class DatagramListener:
     :param backend: the server; what changes in it counts at once.
     :param conversation: of all clients of the port.
     :param sockets: the port's sockets, which it serves from now on.
+    :param limits: of answers, shared by all ports.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class DatagramListener:
         conversation: DatagramConversation,
         settings: DatagramSettings,
         sockets: Sequence[ListeningSocket],
+        limits: AnswerLimits,
     ) -> None:
         self._context = context
         self._clock = context.reactor
@@ -108,7 +111,7 @@ class DatagramListener:
         self._conversation = conversation
         self._settings = settings
         self._sockets = sockets
-        self._replies: DatagramAnswers[ListeningSocket] = DatagramAnswers()
+        self._replies: DatagramAnswers[ListeningSocket] = DatagramAnswers(limits)
         self._hold: DatagramHold[tuple[ListeningSocket, DatagramClient]] = DatagramHold()
         self._wakes = DatagramWakes(context, backend, self._serve_soon)
         self._address = BackendAddress(self._clock, self._looked_up)

@@ -18,6 +18,7 @@ from zeroscale.config import udp_listen
 from zeroscale.config.model import PortConfig
 from zeroscale.errors import ConfigError, RelayError
 from zeroscale.frontend.context import FrontendContext
+from zeroscale.frontend.datagram_limits import AnswerLimits
 from zeroscale.frontend.datagram_listener import (
     DatagramListener,
     DatagramSettings,
@@ -55,11 +56,12 @@ class DatagramPorts:
     def __init__(self, context: FrontendContext) -> None:
         self._context = context
         self._key = os.urandom(32)
+        self._limits = AnswerLimits()
         self.relay = DatagramRelay(context.reactor, context.relay_crashed)
 
     def port(self, listen: str) -> DatagramListenPort:
         """Return a port, which is not open yet."""
-        return DatagramListenPort(listen, self._context, self.relay, self._key)
+        return DatagramListenPort(listen, self._context, self.relay, self._key, self._limits)
 
     def start(self, ports: Iterable[object]) -> None:
         """Read those of the ports that are not read yet, and are for datagrams.
@@ -77,11 +79,14 @@ class DatagramListenPort:
     :ivar listen: the value.
     """
 
-    def __init__(self, listen: str, context: FrontendContext, relay: DatagramRelay, key: bytes) -> None:
+    def __init__(
+        self, listen: str, context: FrontendContext, relay: DatagramRelay, key: bytes, limits: AnswerLimits
+    ) -> None:
         self.listen = listen
         self._context = context
         self._relay = relay
         self._key = key
+        self._limits = limits
         self._bound: list[socket.socket] = []
         self._sockets: list[ListeningSocket] = []
         self._port: ServerPort | None = None
@@ -160,7 +165,7 @@ class DatagramListenPort:
             sock.port.set_session_timeout(port.config.session_timeout)
         if self._listener is None:
             self._listener = DatagramListener(
-                self._context, port.backend, self._conversation(port), settings, self._sockets
+                self._context, port.backend, self._conversation(port), settings, self._sockets, self._limits
             )
             self._unsubscribe = port.server.lifecycle.add_observer(self._listener.status_changed)
             port.datagrams[self.listen] = self.report
