@@ -64,6 +64,9 @@ class Server:
     def was_asked_to_stop(self) -> bool:
         return "stop" in self.harness.plugin.calls
 
+    def warn_players(self, seconds: float, restart: bool) -> Deferred[object]:
+        raise NotImplementedError
+
     def ready(self) -> None:
         self.harness.become_ready()
 
@@ -642,6 +645,16 @@ def test_a_server_that_crashes_during_the_stop_of_what_needs_it(world: World) ->
     world.turn()
     world.clock.advance(1000.0)
     assert world.statuses() == {"app": "stopped", "db": "stopped"}
+
+
+def test_who_uses_a_server_directly_or_not() -> None:
+    world = World({"app": ["api"], "api": ["db"], "web": ["db"], "db": []})
+    world.is_up("app")
+    assert [member.name for member in world.graph.of(world["db"]).users()] == ["api", "app"]
+    world["app"].lifecycle.sleep(OPERATOR)
+    assert [member.name for member in world.graph.of(world["db"]).users()] == ["api", "app"]
+    world["app"].exit()
+    assert [member.name for member in world.graph.of(world["db"]).users()] == ["api"]
 
 
 # The end of zeroscale

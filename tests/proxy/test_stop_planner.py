@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import pytest
 from harness import stub_config
 from lifecycle.harness import LifecycleHarness
 from processes import Program, python
+from twisted.internet.defer import fail
+from twisted.internet.task import Clock
 
+from zeroscale.errors import PluginError
 from zeroscale.events import Cause, CauseKind
 from zeroscale.proxy.stop_planner import StopPlanner
 from zeroscale.status import Status
@@ -40,6 +44,7 @@ class Harness(LifecycleHarness):
         self.line: str | None = "say it"
         self.note = note or Note()
         self.changes = 0
+        self.stopped_first: Sequence[Dependent] = ()
         self.config = stub_config("test", 1, 2, directory, timezone="Europe/Berlin", **values)
         self.running()
         self.planner = StopPlanner(
@@ -50,6 +55,7 @@ class Harness(LifecycleHarness):
             self.note,
             lambda seconds, restart: self.line,
             self.changed,
+            lambda: self.stopped_first,
         )
 
     def changed(self) -> None:
@@ -176,3 +182,48 @@ print([name for name in names if name in sys.modules])
     with Program(python("-c", code)) as program:
         assert program.wait() == 0, program.output
     assert program.lines == ["[]"]
+
+
+class Dependent:
+    """Another server, which is stopped first."""
+
+    def __init__(self, directory: Path, clock: Clock, line: str | None) -> None:
+        self.harness = LifecycleHarness(idle=1e6, clock=clock).running()
+        self.lifecycle = self.harness.lifecycle
+        self.planner = StopPlanner(
+            stub_config("app", 3, 4, directory),
+            self.lifecycle,
+            clock,
+            lambda: 0.0,
+            Note(),
+            lambda *_: line,
+            lambda: None,
+        )
+        self.warn_players = self.planner.warn_players
+
+
+@pytest.mark.parametrize("console_works", [False, True])
+def test_players_of_a_server_that_stops_first_are_warned_as_well(tmp_path: Path, console_works: bool) -> None:
+    harness = Harness(tmp_path, stop_warnings=(60.0,))
+    others = [Dependent(tmp_path, harness.clock, line) for line in ("say other", None, "say third")]
+    harness.stopped_first = others
+    if not console_works:
+        harness.plugin.console = lambda line: fail(PluginError("this server has no console"))
+    harness.planner.plan_after(120.0, "max")
+    harness.clock.advance(59.0)
+    player = others[2].harness.join()
+    harness.clock.advance(1.0)
+    assert harness.sent == ["send say it"]
+    sent = [[call for call in each.harness.plugin.calls if call.startswith("send")] for each in others]
+    assert sent == [["send say other"], [], ["send say third"]]
+    player.end()
+    harness.clock.advance(60.0)
+    assert harness.status() is Status.stopping
+
+
+def test_nobody_is_warned_where_all_are_empty(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, stop_warnings=(60.0,))
+    harness.stopped_first = [Dependent(tmp_path, harness.clock, "say other")]
+    harness.planner.plan_after(120.0, "max")
+    harness.clock.advance(60.0)
+    assert harness.sent == []

@@ -115,7 +115,14 @@ class ManagedServer:
         for port, port_settings in zip(self.ports, settings.ports, strict=True):
             port.apply(port_settings)
         self.stop_planner = StopPlanner(
-            config, self.lifecycle, reactor, time.time, self._overrides, self._stop_warning, self._view_changed
+            config,
+            self.lifecycle,
+            reactor,
+            time.time,
+            self._overrides,
+            self._stop_warning,
+            self._view_changed,
+            lambda: () if self.needs is None else self.needs.users(),
         )
         self._configure_schedule()
         self._configure_capture()
@@ -397,6 +404,10 @@ class ManagedServer:
             self.stop_planner.plan_at(at, operator)
         elif after is not None:
             self.stop_planner.plan_after(after, operator)
+
+    def warn_players(self, seconds: float, restart: bool) -> Deferred[object]:
+        """See `StopPlanner.warn_players`."""
+        return self.stop_planner.warn_players(seconds, restart)
 
     def cancel_stop(self) -> None:
         """See `ServerControl.cancel_stop`."""

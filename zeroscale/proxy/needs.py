@@ -64,6 +64,9 @@ class Member(Protocol):
     def lockout_source(self) -> str | None:
         """What locks it out, for the operator; None: nothing does."""
 
+    def warn_players(self, seconds: float, restart: bool) -> Deferred[object]:
+        """See `stop_planner.StoppedFirst.warn_players`."""
+
 
 class NeedsGraph:
     """All servers, and which needs which.
@@ -353,6 +356,16 @@ class ServerNeeds:
             if needed is not None and needed.is_down and (source := needed.lockout_source) is not None:
                 return f"{name}, which it needs: {source}"
         return None
+
+    def users(self) -> Sequence[Member]:
+        """Return the servers that use this one, directly or not."""
+        return list(dict.fromkeys(self._users(self._member)))
+
+    def _users(self, member: Member) -> Iterator[Member]:
+        for dependent in self._graph.dependents_of(member):
+            if dependent.lifecycle.uses_others:
+                yield dependent
+                yield from self._users(dependent)
 
     def stopped_at_exit(self) -> Sequence[str]:
         """Return which servers that it needs, directly or not, are stopped when zeroscale exits."""

@@ -86,6 +86,7 @@ class PlannedStops:
     :param warn: tells the players that the server stops in so many seconds, or is restarted then; fails with
         `ZeroscaleError` if they cannot be told.
     :param changed: called when another stop is planned, or one is not any more.
+    :param stopped_first: returns the lifecycles of servers that run and are stopped before this one.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class PlannedStops:
         options: StopOptions,
         warn: Callable[[float, bool], Deferred[object]],
         changed: Callable[[], None],
+        stopped_first: Callable[[], Sequence[ServerLifecycle]] = tuple,
     ) -> None:
         self._lifecycle = lifecycle
         self._clock = clock
@@ -103,6 +105,7 @@ class PlannedStops:
         self._options = options
         self._warn = warn
         self._changed = changed
+        self._stopped_first = stopped_first
         self._log = ServerLog(logging.getLogger("zeroscale.server"), lifecycle.name)
         self._plans: dict[CauseKind, PlannedStop] = {}
         self._next: PlannedStop | None = None
@@ -294,11 +297,13 @@ class PlannedStops:
             self._carry_out(stop)
 
     async def _has_players(self) -> bool:
-        self._lifecycle.look_again()  # one who has just joined counts, too
-        if self._lifecycle.view.players > 0:
-            return True
-        unrelayed = await self._lifecycle.unrelayed_players()
-        return unrelayed is not None or self._lifecycle.view.players > 0
+        for lifecycle in (self._lifecycle, *self._stopped_first()):
+            lifecycle.look_again()  # one who has just joined counts, too
+            if lifecycle.view.players > 0 or await lifecycle.unrelayed_players() is not None:
+                return True
+            if lifecycle.view.players > 0:
+                return True
+        return False
 
     def _run(self, work: Coroutine[Deferred[Any], Any, None]) -> None:
         Deferred.fromCoroutine(work).addErrback(self._log_fault)

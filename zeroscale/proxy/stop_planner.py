@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from zeroscale.config.model import ServerConfig
+from zeroscale.errors import ZeroscaleError
 from zeroscale.events import Cause, CauseKind
 from zeroscale.lifecycle.lifecycle import ServerLifecycle
 
@@ -33,6 +34,17 @@ class StopNote(Protocol):
         """Note another stop."""
 
 
+class StoppedFirst(Protocol):
+    """Another server, which is stopped before this one, as it needs it; see `proxy.needs`."""
+
+    @property
+    def lifecycle(self) -> ServerLifecycle:
+        """Its lifecycle."""
+
+    def warn_players(self, seconds: float, restart: bool) -> Deferred[object]:
+        """Tell its players that it stops in so many seconds, or is restarted then; fails with `ZeroscaleError`."""
+
+
 class StopPlanner:
     """Plans the stops of one server.
 
@@ -44,6 +56,7 @@ class StopPlanner:
     :param warning: returns the line for the server's console that warns its players of a stop in so many seconds, or a
         restart then; None: there is none.
     :param changed: called when another stop is planned, or one is not any more.
+    :param stopped_first: returns the servers that run and are stopped before this one; their players are warned, too.
     """
 
     def __init__(
@@ -55,6 +68,7 @@ class StopPlanner:
         note: StopNote,
         warning: Callable[[float, bool], str | None],
         changed: Callable[[], None],
+        stopped_first: Callable[[], Sequence[StoppedFirst]] = tuple,
     ) -> None:
         self._config = config
         self._lifecycle = lifecycle
@@ -63,6 +77,7 @@ class StopPlanner:
         self._note = note
         self._warning = warning
         self._changed = changed
+        self._stopped_first = stopped_first
         self._stops: PlannedStops | None = None
         self.configure(config)
 
@@ -79,7 +94,13 @@ class StopPlanner:
 
             options = _options(self._config)
             self._stops = PlannedStops(
-                self._lifecycle, self._clock, self._now, options, self._warn_players, self._plans_changed
+                self._lifecycle,
+                self._clock,
+                self._now,
+                options,
+                lambda seconds, restart: Deferred.fromCoroutine(self._warn_all(seconds, restart)),
+                self._plans_changed,
+                lambda: [each.lifecycle for each in self._stopped_first()],
             )
         return self._stops
 
@@ -173,12 +194,29 @@ class StopPlanner:
             self._note.note_stop(at, "" if stop is None else stop.cause.operator)
         self._changed()
 
-    def _warn_players(self, seconds: float, restart: bool) -> Deferred[object]:
+    def warn_players(self, seconds: float, restart: bool) -> Deferred[object]:
+        """See `StoppedFirst.warn_players`."""
         line = self._warning(seconds, restart)
         if line is None:
             return succeed(None)
         sent: Deferred[object] = self._lifecycle.send(line).addCallback(lambda answer: answer)
         return sent
+
+    async def _warn_all(self, seconds: float, restart: bool) -> None:
+        """Warn the players of all servers that stop.
+
+        :raises ZeroscaleError: those of one could not be warned; all others have been.
+        """
+        calls = [self.warn_players(seconds, restart)]
+        calls += [each.warn_players(seconds, restart) for each in self._stopped_first()]
+        errors: list[ZeroscaleError] = []
+        for call in calls:
+            try:
+                await call
+            except ZeroscaleError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
 
 def _options(config: ServerConfig) -> StopOptions:
