@@ -14,6 +14,7 @@ import pytest_twisted
 from harness import client, greeting, proxy_config, run, running_reactor, stub_config, until
 from ports import free_ports
 from stub_server import Server as StubServer
+from stub_server import WithConsole
 
 from zeroscale.config.model import AdmissionConfig, Config, LimitsConfig, ProxyProtocolConfig, ServerConfig
 from zeroscale.errors import ConfigError, ConfigMistakes, ControlError, ServerUnavailable, ZeroscaleError
@@ -663,3 +664,21 @@ async def test_a_server_is_not_left_running_without_what_it_needs(
     await proxy.stop()
     assert StubServer.running == set()
     assert "app is stopped, not left running: it needs db" in caplog.messages
+
+
+@pytest_twisted.ensureDeferred
+async def test_players_are_warned_of_the_stop_of_what_their_server_needs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WithConsole, "sent", [])
+    listen, of_db, a, b = free_ports(4)
+    console = {"plugin": "stub_server:WithConsole", "stop_warning_command": "say {text}"}
+    app = world.server("app", listen, a, needs=("db",), **console)
+    proxy = await world.start(app, world.server("db", of_db, b, stop_warnings=(0.3,)))
+    async with Client(listen) as player:
+        assert await player.line() == b"app\n"
+        proxy.servers["db"].plan_stop(after=0.3, operator="max")
+        await until(lambda: WithConsole.sent)
+        assert StubServer.running == {a, b}
+        await until(lambda: not StubServer.running)
+    assert WithConsole.sent == ["say The server stops in 1 s."]
