@@ -11,10 +11,12 @@ from ports import free_port
 from probes.udp_server import silent, udp_server
 from pytest_twisted import ensureDeferred
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import MemoryReactorClock
 
 from zeroscale.errors import ProtocolError
+from zeroscale.probes import datagram
 from zeroscale.probes.base import NotAccepting
 from zeroscale.probes.datagram import ACCEPT_TIMEOUT, REPEAT_AFTER, REPEAT_AT_MOST, DatagramProbe, ask_over_udp
 from zeroscale.protocols.datagrams import NextRequest
@@ -72,6 +74,18 @@ async def test_a_server_answers() -> None:
     async with udp_server(lambda datagram: [b"bad", b"part", datagram + b"ed"]) as server:
         assert await ask_over_udp(REACTOR, "127.0.0.1", server.port, Question()) == "asked"
         assert await ask_over_udp(REACTOR, "localhost", server.port, Question()) == "asked"
+
+
+@ensureDeferred
+async def test_the_first_address_of_a_name_that_takes_datagrams_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(*_: object) -> list[IPv4Address]:
+        return [IPv4Address("UDP", host, 0) for host in ("127.0.0.2", "127.0.0.1")]
+
+    monkeypatch.setattr(datagram, "resolve", resolve)
+    async with udp_server(lambda datagram: [datagram + b"ed"]) as server:
+        assert await ask_over_udp(REACTOR, "game.example", server.port, Question()) == "asked"
+        with pytest.raises(NotAccepting):
+            await ask_over_udp(REACTOR, "game.example", free_port(), Question())
 
 
 @ensureDeferred

@@ -150,6 +150,7 @@ async def test_the_real_server_is_asked_once_a_second(tmp_path: Path) -> None:
         await world.known()
         for _ in range(20):
             assert world.running()
+            await deferLater(cast("Any", reactor), 0)
         world.now += bedrock_factory.ASK_EVERY - 0.01
         assert world.running()
         assert len(real.received) == 1
@@ -158,6 +159,47 @@ async def test_the_real_server_is_asked_once_a_second(tmp_path: Path) -> None:
         await real.count(2)
         world.now += bedrock_factory.FRESH + 1
         assert world.running() == [], "the last one is old"
+
+
+@ensureDeferred
+async def test_a_server_that_does_not_run_is_not_asked(tmp_path: Path) -> None:
+    async with udp_server(lambda datagram: list(bedrock(datagram))) as real:
+        world = World(tmp_path, real.port)
+        for status in (Status.starting, Status.failed):
+            world.fake.view = replace(ASLEEP, status=status)
+            world.conversation.server_ready(world.now)
+        world.run()
+        await world.known()
+        assert len(real.received) == 1
+
+
+@ensureDeferred
+async def test_what_is_kept_of_it_does_not_change_with_its_players(tmp_path: Path) -> None:
+    async with udp_server(lambda datagram: list(bedrock(datagram))) as real:
+        world = World(tmp_path, real.port)
+        world.run()
+        await world.known()
+    assert world.server.answers.load("bedrock-udp-19132") == BEDROCK.replace(";3;7;", ";0;7;").encode()
+
+
+@ensureDeferred
+async def test_what_is_shown_follows_the_state_the_time_and_the_real_server(tmp_path: Path) -> None:
+    async with udp_server(lambda datagram: list(bedrock(datagram))) as real:
+        world = World(tmp_path, real.port)
+        shown = [world.asleep()]
+        view = replace(ASLEEP, status=Status.starting, since=world.now)
+        world.fake.view = view
+        shown.append(world.asleep())
+        assert "ready in about 30 s" in shown[-1][1]
+        world.now += 10
+        shown.append(world.asleep())
+        assert "ready in about 20 s" in shown[-1][1]
+        world.run()
+        await world.known()
+        world.fake.view = view
+        shown.append(world.asleep())
+        assert shown[-1][5] == "7"
+        assert shown == [list(each) for each in dict.fromkeys(map(tuple, shown))]
 
 
 @ensureDeferred
