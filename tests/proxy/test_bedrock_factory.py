@@ -168,9 +168,22 @@ async def test_a_server_that_does_not_run_is_not_asked(tmp_path: Path) -> None:
         for status in (Status.starting, Status.failed):
             world.fake.view = replace(ASLEEP, status=status)
             world.conversation.server_ready(world.now)
+            world.now += bedrock_factory.ASK_EVERY
         world.run()
         await world.known()
         assert len(real.received) == 1
+
+
+@ensureDeferred
+async def test_a_server_that_is_silent_is_asked_one_question_at_a_time(tmp_path: Path) -> None:
+    async with udp_server(lambda datagram: ()) as real:
+        world = World(tmp_path, real.port)
+        world.run()
+        world.now += bedrock_factory.ASK_EVERY
+        assert world.running() == []
+        await real.count(2)
+        assert len(set(real.received)) == 1, "the same ping again"
+        world.stop()
 
 
 @ensureDeferred
