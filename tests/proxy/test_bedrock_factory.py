@@ -168,10 +168,12 @@ async def test_a_server_that_does_not_run_is_not_asked(tmp_path: Path) -> None:
         for status in (Status.starting, Status.failed):
             world.fake.view = replace(ASLEEP, status=status)
             world.conversation.server_ready(world.now)
-            world.now += bedrock_factory.ASK_EVERY
+        world.now += bedrock_factory.ASK_EVERY
+        await deferLater(cast("Any", reactor), 0.05)
+        assert real.received == []
         world.run()
+        await real.count(1)
         await world.known()
-        assert len(real.received) == 1
 
 
 @ensureDeferred
