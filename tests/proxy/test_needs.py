@@ -487,6 +487,51 @@ def test_a_paused_server_needs_what_it_needed() -> None:
     assert db.was_asked_to_stop
 
 
+def paused_without_its_need() -> World:
+    world = World({"app": ["db"], "db": []}, pause_when_idle=True)
+    world.is_up("app")
+    world.clock.advance(IDLE)
+    world["db"].exit(1)
+    world.turn()
+    world.clock.advance(100.0)
+    assert world.statuses() == {"app": "paused", "db": "failed"}
+    world["app"].lifecycle.wake(PLAYER)
+    assert world.statuses() == {"app": "starting", "db": "starting"}
+    assert "resume" not in world["app"].harness.plugin.calls
+    return world
+
+
+def test_a_paused_server_is_resumed_once_what_it_needs_runs_again() -> None:
+    world = paused_without_its_need()
+    world["db"].ready()
+    assert world["app"].harness.plugin.calls[-1] == "resume"
+    world["app"].ready()
+    assert set(world.statuses().values()) == {"running"}
+
+
+@pytest.mark.parametrize("way", ["fails", "stopped", "ends"])
+def test_a_paused_server_that_waits_for_what_it_needs_is_stopped(way: str) -> None:
+    world = paused_without_its_need()
+    app = world["app"]
+    if way == "fails":
+        world["db"].exit(1)
+    elif way == "stopped":
+        app.lifecycle.sleep(OPERATOR)
+    else:
+        close(world, app=False)
+    assert app.status() is Status.stopping
+    assert app.harness.plugin.calls[-2:] == ["resume", "stop"]
+    app.exit()
+    assert app.status() is (Status.failed if way == "fails" else Status.stopped)
+    assert app.harness.start_history.crashes == 0
+
+
+def test_a_paused_server_that_waits_may_be_left_as_it_is() -> None:
+    world = paused_without_its_need()
+    close(world, app=True)
+    assert world["app"].harness.plugin.calls[-2:] == ["pause", "close"]
+
+
 def test_a_paused_server_that_is_needed_is_resumed_first() -> None:
     world = World({"app": ["db"], "db": []}, pause_when_idle=True)
     app, db = world["app"], world["db"]

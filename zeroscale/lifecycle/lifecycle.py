@@ -341,7 +341,7 @@ class ServerLifecycle:
         self._shutdown.proxy_exits = True
         self._record.start_wanted = None
         is_up = self._record.status in (Status.starting, Status.running, Status.paused)
-        if leave and is_up and not self._transitions.waits_for_needs:
+        if leave and is_up and not self._transitions.waits_to_begin:
             if self._slot.plugin.can_adopt:
                 return self._shutdown.leave(self._transitions.start_call)
             self._log.warning("stopped, not left running: its plugin cannot take it over again")

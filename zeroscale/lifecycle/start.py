@@ -6,7 +6,10 @@ Uses no status: the lifecycle decides what a failure or a success means.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
 
 from zeroscale.errors import PluginError, ServerUnavailable, StartRefused, ZeroscaleError
 from zeroscale.events import Cause
@@ -74,13 +77,18 @@ class StartAttempt:
         """Whether the server cannot be asked whether it is ready, for a reason other than itself."""
         return self._readiness.hindered
 
-    async def start_after(
-        self, needs: Needs, cause: Cause, adoption: ShieldedCall[Status | None] | None, begins: Callable[[], None]
+    async def after_needs(
+        self,
+        needs: Needs,
+        cause: Cause,
+        begins: Callable[[], None],
+        start: Callable[[], Coroutine[Deferred[Any], Any, ProbeResult | None]],
     ) -> ProbeResult | None:
-        """Start the servers that this one needs; then do `start`.
+        """Start the servers that this one needs, and then this one.
 
         :param cause: why.
         :param begins: called when they are ready.
+        :param start: `start` or `resume`.
         :raises ServerUnavailable: one of them cannot be started.
         """
         if needs.missing:
@@ -95,7 +103,7 @@ class StartAttempt:
         now = self._dependencies.clock.seconds()
         self.needs_seconds, self.started_at = now - self.started_at, now
         begins()
-        return await self.start(adoption)
+        return await start()
 
     async def start(self, adoption: ShieldedCall[Status | None] | None) -> ProbeResult | None:
         """Start the server, unless the plugin finds it running.

@@ -7,6 +7,7 @@ stop in `stop`, the idle time in `idle_monitor`. Uses no socket, no client conne
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -155,6 +156,11 @@ class ServerTransitions:
         return self.record.status is Status.starting and attempt is not None and attempt.waits_for_needs
 
     @property
+    def waits_to_begin(self) -> bool:
+        """The same, of a start for which there is no server yet; it may also be a resume."""
+        return self.waits_for_needs and self._start_attempt is not None and not self._start_attempt.server_exists
+
+    @property
     def needs_seconds(self) -> float | None:
         """How much of a start's duration is for the servers that it needs; None: not known."""
         if self.record.status is Status.starting and self._start_attempt is not None:
@@ -217,12 +223,7 @@ class ServerTransitions:
             self.machine.crashed("it could not be started", str(error))
             return
         attempt = self._begin_start(self.policy.start_timeout)
-        needs = self.needs
-        if needs is None:
-            self._await_first_answer(attempt.start(self.slot.adoption))
-        else:
-            self._state_task.set_timer(None)  # each server that it needs has a start time-out of its own
-            self._await_first_answer(attempt.start_after(needs, cause, self.slot.adoption, self._needs_ready))
+        self._start_after_needs(cause, self.policy.start_timeout, lambda: attempt.start(self.slot.adoption))
 
     def take_over(self) -> None:
         """Use a server that was found running."""
@@ -235,8 +236,10 @@ class ServerTransitions:
     def resume(self, cause: Cause) -> None:
         """Resume a paused server."""
         self._enter_woken(cause, resumed=True)
-        attempt = self._begin_start(min(self.policy.start_timeout, LONGEST_RESUME))
-        self._await_first_answer(attempt.resume(self._pause_call))
+        timeout = min(self.policy.start_timeout, LONGEST_RESUME)
+        attempt = self._begin_start(timeout)
+        attempt.server_exists = True
+        self._start_after_needs(cause, timeout, lambda: attempt.resume(self._pause_call))
 
     def enter_running(self) -> None:
         """Admit the waiting players."""
@@ -280,10 +283,10 @@ class ServerTransitions:
 
     def stop(self, cause: Cause) -> None:
         """Ask the server to stop, after those that need it."""
-        paused = self.record.status is Status.paused
-        is_down = self.waits_for_needs
+        has_begun = not self.waits_to_begin
+        paused = self.record.status is Status.paused or (self.waits_for_needs and has_begun)
         self._enter_stopping(cause)
-        if is_down:
+        if not has_begun:
             self.machine.exited()
             return
         turn = self._turn_to_stop(cause)
@@ -472,8 +475,16 @@ class ServerTransitions:
     def _await_first_answer(self, answer: Coroutine[Deferred[Any], Any, ProbeResult | None]) -> None:
         self._state_task.run(Deferred.fromCoroutine(answer), self._answered, self._start_failed)
 
-    def _needs_ready(self) -> None:
-        self._state_task.set_timer(self.policy.start_timeout)
+    def _start_after_needs(
+        self, cause: Cause, timeout: float, start: Callable[[], Coroutine[Deferred[Any], Any, ProbeResult | None]]
+    ) -> None:
+        needs, attempt = self.needs, self._start_attempt
+        if needs is None or attempt is None:
+            self._await_first_answer(start())
+            return
+        self._state_task.set_timer(None)  # each server that it needs has a start time-out of its own
+        begins = partial(self._state_task.set_timer, timeout)
+        self._await_first_answer(attempt.after_needs(needs, cause, begins, start))
 
     def _answered(self, answer: ProbeResult | None) -> None:
         if answer is None:
