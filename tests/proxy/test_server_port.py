@@ -140,3 +140,11 @@ def test_the_sums_of_all_udp_ports_are_reported(world: World) -> None:
     bedrock.datagrams["udp:2"] = lambda: DatagramReport(to_server=4, sessions=5, dropped={"asleep": 6, "refused": 7})
     dropped = {"asleep": 9, "refused": 7}
     assert bedrock.report().datagrams == DatagramReport(to_server=5, answers=2, sessions=5, dropped=dropped)
+
+
+def test_a_new_port_does_nothing_before_it_has_its_settings(world: World) -> None:
+    """A reload listens on it first: whoever connects then must not be taken for a player."""
+    server = world.server()
+    [_, port] = server.ports_of(world.config(MAP))
+    assert (port.backend.policy.wakes, port.backend.counts, port.backend.clients) == (False, False, 0)
+    assert (server.backend.policy.wakes, server.backend.counts) == (True, True)

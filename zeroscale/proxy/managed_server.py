@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from zeroscale.config.model import Config, PortConfig, ServerConfig
@@ -173,7 +174,8 @@ class ManagedServer:
     def ports_of(self, config: ServerConfig) -> Sequence[ServerPort]:
         """Return the ports of a configuration that it has, or will have; one that is there already is the same object.
 
-        A new one has the settings of the main port until `apply_settings` is called.
+        A new one is listened on before `apply_settings` is called. Until then it has the settings of the main port, but
+        wakes nothing and keeps nothing running.
         """
         seen: Counter[str] = Counter()
         ports: list[ServerPort] = []
@@ -190,6 +192,7 @@ class ManagedServer:
             backend.proxy_version = config.send_proxy_protocol
             backend.listen = ", ".join(config.listen)
             backend.clients = 0
+            backend.policy, backend.counts = replace(backend.policy, wakes=False), False
             port = self._ports[key] = ServerPort(self, config, backend)
             port.use_address(*self._address)
         return port
