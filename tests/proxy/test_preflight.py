@@ -82,7 +82,7 @@ def test_listen_values_of_further_ports_are_checked(tmp_path: Path) -> None:
 
 def test_minecraft_java_is_not_spoken_over_udp(tmp_path: Path) -> None:
     [line] = checked(tmp_path, server("a", tmp_path, listen=("udp:1",)), file=Path("/z.toml"))
-    assert line.startswith("/z.toml: servers.a.listen: is for UDP, and this server speaks Minecraft Java")
+    assert line.startswith("/z.toml: servers.a.listen: 'udp:1' is for UDP, and this server speaks Minecraft Java")
 
 
 def test_udp_needs_linux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

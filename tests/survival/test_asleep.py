@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
 import time
 from contextlib import suppress
@@ -47,6 +48,11 @@ plugin = "generic"
 listen = ["unix:{directory}/game.sock", "tcp:0:interface=127.0.0.1"]
 server = {three}
 plugin_arguments = {{ command = "sleep 3600" }}
+
+[[servers.three.ports]]
+listen = "udp:{voice}"
+server = {three}
+wakes = true
 """
 
 
@@ -55,22 +61,24 @@ plugin_arguments = {{ command = "sleep 3600" }}
 def test_a_sleeping_proxy_is_woken_by_nothing(harness: SurvivalHarness) -> None:
     of_one_server = harness.run_small_server()
     harness.status()
-    configured, port = run_configured(harness)
+    configured, port, voice = run_configured(harness)
     ask_status(port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as scanner:
+        scanner.sendto(b"x", ("127.0.0.1", voice))
     harness.port = port
     assert harness.player().kick_message()
-    socket = harness.directory / "admin.sock"
+    admin = harness.directory / "admin.sock"
 
     began = time.monotonic()
-    while woken := wakes_in_a_while([of_one_server, configured], socket.parent):
+    while woken := wakes_in_a_while([of_one_server, configured], admin.parent):
         assert time.monotonic() < began + SETTLED, f"wake-ups of each thread in {QUIET:g} s: {woken}"
-    for path in (socket, socket.with_name("game.sock")):
+    for path in (admin, admin.with_name("game.sock")):
         path.unlink()
         wait_until(path.is_socket, f"{path} is created again", program=configured)
 
 
-def run_configured(harness: SurvivalHarness) -> tuple[Program, int]:
-    port, metrics, one, two, three = (free_port() for _ in range(5))
+def run_configured(harness: SurvivalHarness) -> tuple[Program, int, int]:
+    port, metrics, one, two, three, voice = (free_port() for _ in range(6))
     for name in ("one", "two"):
         directory = harness.directory / name
         directory.mkdir()
@@ -82,10 +90,10 @@ def run_configured(harness: SurvivalHarness) -> tuple[Program, int]:
             directory=harness.directory,
             world=harness.directory / "one",
             other=harness.directory / "two",
-            **{"port": port, "metrics": metrics, "one": one, "two": two, "three": three},
+            **{"port": port, "metrics": metrics, "one": one, "two": two, "three": three, "voice": voice},
         )
     )
-    return harness.run_configured(file), port
+    return harness.run_configured(file), port, voice
 
 
 def wakes_in_a_while(programs: list[Program], directory: Path) -> dict[str, int]:

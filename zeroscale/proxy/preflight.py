@@ -102,7 +102,8 @@ def mistakes(
         for plugin in plugins:
             if plugin.speaks_minecraft and not bad("listen") and is_udp(server.listen[0]):
                 text = (
-                    "is for UDP, and this server speaks Minecraft Java, over TCP; describe UDP ports in tables of ports"
+                    f"{server.listen[0]!r} is for UDP, and this server speaks Minecraft Java, over TCP; describe UDP "
+                    "ports in tables of ports"
                 )
                 yield Mistake(f"{path}.listen", text)
             for name in tcp_factory.unused_fields(server) if plugin.speaks_minecraft else ():
