@@ -14,7 +14,7 @@ import pytest
 from relay.relay_fixture import descriptors, reset, tcp_pair
 from sockets.harness import Reactor
 
-from zeroscale.relay import Outcome, splice_loop
+from zeroscale.relay import Outcome, command_queue, splice_loop
 from zeroscale.relay.new_pairs import MOST_PASSED_ON, NEW_FOR, NewPairs
 from zeroscale.relay.pipe_pool import Pipes
 from zeroscale.relay.splice_pair import Pair
@@ -226,7 +226,7 @@ def test_a_fault_ends_its_pairs_and_takes_no_more(
 def test_more_pairs_than_a_round_admits_are_admitted_without_another_event(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(splice_loop, "LONGEST_COMMANDS", 0.0)
+    monkeypatch.setattr(command_queue, "LONGEST_COMMANDS", 0.0)
     connections: list[Connection] = []
     world.poller.soon(lambda: connections.extend(world.connect(b"early") for _ in range(10)))
     world.reactor.advance(0)
@@ -239,7 +239,7 @@ def test_many_pairs_aborted_within_an_event_are_all_reported_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connections = [world.connect() for _ in range(10)]
-    monkeypatch.setattr(splice_loop, "LONGEST_COMMANDS", 0.0)
+    monkeypatch.setattr(command_queue, "LONGEST_COMMANDS", 0.0)
 
     def abort_all() -> None:
         for _ in range(2):

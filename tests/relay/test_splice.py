@@ -32,6 +32,7 @@ from twisted.python.failure import Failure
 
 from zeroscale.errors import RelayError
 from zeroscale.relay import Counters, Outcome, Report
+from zeroscale.relay.command_queue import CommandQueue
 from zeroscale.relay.splice import SpliceRelay
 from zeroscale.relay.splice_loop import SpliceLoop
 from zeroscale.sockets.poller import SocketPoller
@@ -196,14 +197,14 @@ async def test_a_heartbeat_is_answered_by_the_thread(monkeypatch: pytest.MonkeyP
     relay = await made()
     await within(relay.heartbeat())
     hangs, may_continue = threading.Event(), threading.Event()
-    obey = SpliceLoop._run_commands
+    obey = CommandQueue.run
 
-    def hang(loop: SpliceLoop) -> None:
+    def hang(commands: CommandQueue) -> None:
         hangs.set()
         may_continue.wait(60)
-        obey(loop)
+        obey(commands)
 
-    monkeypatch.setattr(SpliceLoop, "_run_commands", hang)
+    monkeypatch.setattr(CommandQueue, "run", hang)
     relay.heartbeat()  # what has answered the first may still be at it, and answer this one as well
     try:
         await until(hangs.is_set)
@@ -422,16 +423,18 @@ async def test_sockets_are_reset_when_the_thread_dies(monkeypatch: pytest.Monkey
     other.close()
 
 
-def fail_in_thread(monkeypatch: pytest.MonkeyPatch, method: str, *, of_relay: bool) -> None:
+def fail_in_thread(
+    monkeypatch: pytest.MonkeyPatch, method: str, *, of_relay: bool, owner: type[object] = SpliceLoop
+) -> None:
     """Have a method of the loops fail in the relay's thread, or in the other one."""
-    as_it_is = getattr(SpliceLoop, method)
+    as_it_is = getattr(owner, method)
 
-    def run_or_fail(loop: SpliceLoop, *arguments: Any) -> Any:
+    def run_or_fail(loop: object, *arguments: Any) -> Any:
         if (threading.current_thread().name == "zeroscale-relay") is of_relay:
             raise ValueError("a fault")
         return as_it_is(loop, *arguments)
 
-    monkeypatch.setattr(SpliceLoop, method, run_or_fail)
+    monkeypatch.setattr(owner, method, run_or_fail)
 
 
 @pytest_twisted.ensureDeferred
@@ -442,7 +445,7 @@ async def test_a_pair_that_is_new_ends_when_the_thread_dies(monkeypatch: pytest.
     sockets = Sockets(buffers=4096)
     report = sockets.add(relay, b"early" * 10_000)
     assert await receive(sockets.backend, 5) == b"early"
-    fail_in_thread(monkeypatch, "_run_commands", of_relay=True)
+    fail_in_thread(monkeypatch, "run", of_relay=True, owner=CommandQueue)
     relay.heartbeat()
     assert (await report).outcome is Outcome.aborted
     assert sockets.closed

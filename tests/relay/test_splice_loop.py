@@ -17,10 +17,12 @@ from typing import Any
 import pytest
 from relay.relay_fixture import DEADLINE, descriptors, reset, tcp_pair, unix_pair, unsent, with_small_pipes
 
+from zeroscale.relay import command_queue
 from zeroscale.relay import splice_loop as loop_module
 from zeroscale.relay.base import HALF_CLOSED_LIMIT, LINGER_INTERVAL, Outcome
+from zeroscale.relay.command_queue import MOST_COMMANDS
 from zeroscale.relay.pipe_pool import CAPACITY, Pipe, Pipes
-from zeroscale.relay.splice_loop import MOST_COMMANDS, SpliceLoop
+from zeroscale.relay.splice_loop import SpliceLoop
 from zeroscale.relay.splice_pair import Pair
 
 
@@ -460,7 +462,7 @@ def test_many_orders_do_not_delay_the_pairs(running: Running, monkeypatch: pytes
         return moved
 
     assert 0 < moved_at_each_order(3 * MOST_COMMANDS).index(4) < MOST_COMMANDS
-    monkeypatch.setattr(loop_module, "LONGEST_COMMANDS", 0.0)
+    monkeypatch.setattr(command_queue, "LONGEST_COMMANDS", 0.0)
     assert moved_at_each_order(3).index(4) == 0
 
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import select
 import socket
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+from zeroscale.relay.command_queue import CommandQueue
 from zeroscale.relay.datagram_queue import DatagramQueue
 from zeroscale.relay.datagram_session import DatagramClient, DatagramSession, Drop, SessionEnd
 from zeroscale.sockets.datagram_socket import CONTROL_SPACE, LARGEST, LOCAL_ADDRESS
@@ -29,9 +28,6 @@ MOST_READ = 64
 
 MOST_EVENTS = 64
 """Events read from epoll at once."""
-
-MOST_COMMANDS = 32
-"""Commands run between two rounds of events: many sessions that are opened at once must not delay those that run."""
 
 LASTING = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPROTO, errno.ENOPROTOOPT})
 """What the kernel makes of ICMP errors. Other errors concern one datagram only."""
@@ -84,8 +80,6 @@ class DatagramLoop:
     def __init__(self, observer: DatagramObserver, clock: Callable[[], float]) -> None:
         self._observer = observer
         self._clock = clock
-        self._commands: deque[Callable[[], None]] = deque()
-        self._woken = False
         self._running = True
         self._sessions: dict[int, DatagramSession] = {}
         self._ports: dict[int, LoopPort] = {}
@@ -93,21 +87,18 @@ class DatagramLoop:
         self._buffers = [self._buffer]
         self._view = memoryview(self._buffer)
         with contextlib.ExitStack() as undo:
-            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            undo.callback(os.close, self._wake)
             self._epoll = select.epoll()
             undo.callback(self._epoll.close)
-            # Edge-triggered: each write is an event, so it need not be read.
-            self._epoll.register(self._wake, select.EPOLLIN | select.EPOLLET)
+            self._commands = CommandQueue(self._epoll)
             undo.pop_all()
 
     def add_port(self, port: LoopPort) -> None:
         """Read the datagrams of a listening socket from now on."""
-        self._command(partial(self._add_port, port))
+        self._commands.put(partial(self._add_port, port))
 
     def close_port(self, port: LoopPort) -> None:
         """End the sessions of a port, and close it."""
-        self._command(partial(self._close_port, port))
+        self._commands.put(partial(self._close_port, port))
 
     def admit(self, session: DatagramSession, early: Sequence[bytes], header: bytes) -> None:
         """Begin a session, whose client the port's queue expects.
@@ -115,23 +106,24 @@ class DatagramLoop:
         :param early: datagrams to send to the server first; what the queue has kept follows them.
         :param header: sent before the first datagram, as a part of it.
         """
-        self._command(partial(self._admit, session, early, header))
+        self._commands.put(partial(self._admit, session, early, header))
 
     def end(self, session: DatagramSession, end: SessionEnd) -> None:
         """End a session, if it is still live."""
-        self._command(partial(self._end_live, session, end))
+        self._commands.put(partial(self._end_live, session, end))
 
     def answer(self, call: Callable[[], None]) -> None:
         """Call `call` in the loop's thread between two rounds of events, which shows that the loop still runs."""
-        self._command(call)
+        self._commands.put(call)
 
     def quit(self) -> None:
         """End `run`; all ports must have been closed before."""
-        self._command(self._quit)
+        self._commands.put(self._quit)
 
     def run(self) -> None:
         """Move datagrams until `quit`. Any exception is a crash, after which only `close` may be called."""
         poll, most, sessions, ports = self._epoll.poll, MOST_EVENTS, self._sessions, self._ports
+        commands, waiting = self._commands, self._commands.waiting
         pause: float | None = None  # a time limit would cost for every datagram
         while self._running:
             events = poll(pause, most)
@@ -142,33 +134,22 @@ class DatagramLoop:
                     self._read_session(session, now)
                 elif fd in ports:
                     self._read_port(ports[fd], now)
-                elif fd == self._wake:
-                    self._woken = False
-            if self._commands:
-                self._run_commands()
-                pause = 0.0 if self._commands else None
+                elif fd == commands.fd:
+                    commands.woken()
+            if waiting:
+                commands.run()
+                pause = 0.0 if waiting else None
 
     def close(self) -> None:
         """Release the descriptors, once `run` has returned or raised and no other method is called any more."""
         self._epoll.close()
-        os.close(self._wake)
         for session in self._sessions.values():
             session.socket.close()
         for port in self._ports.values():
             port.socket.close()
         self._sessions.clear()
         self._ports.clear()
-        self._commands.clear()
-
-    def _command(self, command: Callable[[], None]) -> None:
-        self._commands.append(command)
-        if not self._woken:
-            self._woken = True
-            os.eventfd_write(self._wake, 1)
-
-    def _run_commands(self) -> None:
-        for _ in range(min(len(self._commands), MOST_COMMANDS)):
-            self._commands.popleft()()
+        self._commands.close()
 
     def _read_port(self, port: LoopPort, now: float) -> None:
         # All of it is in local variables, since it is used for every datagram.

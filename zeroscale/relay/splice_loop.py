@@ -20,13 +20,13 @@ import errno
 import os
 import select
 import socket
-from collections import deque
 from collections.abc import Callable, Collection, Generator
 from functools import partial
 from time import monotonic
 from typing import Protocol
 
 from zeroscale.relay.base import LINGER_INTERVAL, SWEEP_INTERVAL, Outcome
+from zeroscale.relay.command_queue import CommandQueue
 from zeroscale.relay.half_close import IdleLimit, Linger
 from zeroscale.relay.pipe_pool import Pipe, Pipes
 from zeroscale.relay.splice_pair import End, Flow, Pair
@@ -37,11 +37,6 @@ CHUNK = 256 * 1024
 
 MOST_EVENTS = 40
 """Events read from epoll at once. For more of them the interpreter needs memory from malloc in each round."""
-
-MOST_COMMANDS = 32
-LONGEST_COMMANDS = 0.002
-"""Commands run between two rounds of events, and seconds after which the rest waits for the next round: hundreds of
-clients that join at once must not delay those who play."""
 
 _READABLE = int(select.EPOLLIN)
 
@@ -71,40 +66,32 @@ class SpliceLoop:
         self._pipes = pipes
         self._half_closed_limit = half_closed_limit
         self.sweep_interval = min(SWEEP_INTERVAL, half_closed_limit / 4)
-        self._commands: deque[Callable[[], None]] = deque()
-        self._woken = False
         self._ends: dict[int, End] = {}
         self._lingering: dict[Pair, Linger] = {}
         self._half_closed: dict[Pair, IdleLimit] = {}
         self._running = True
         self._linger_at = 0.0
         with contextlib.ExitStack() as undo:
-            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            undo.callback(os.close, self._wake)
             self._epoll = select.epoll()
             undo.callback(self._epoll.close)
-            # Edge-triggered: each write is an event, so it need not be read.
-            self._epoll.register(self._wake, select.EPOLLIN | select.EPOLLET)
+            self._commands = CommandQueue(self._epoll)
+            undo.callback(self._commands.close)
             self._shared = Pipe()
             pipes.enlarge(self._shared)
             undo.pop_all()
         # What comes from each descriptor; None: nothing is read from it. A list, since it is used for every message.
-        self._flows: list[Flow | None] = [None] * (self._wake + 1)
+        self._flows: list[Flow | None] = [None] * (self._commands.fd + 1)
 
     def admit(self, pair: Pair, *, wake: bool = True) -> None:
         """Add a pair, or report that it is refused.
 
         :param wake: whether to start a round for it; else it waits until one runs for another reason.
         """
-        self._commands.append(partial(self._admit, pair))
-        if wake:
-            self.wake()
+        self._commands.put(partial(self._admit, pair), wake=wake)
 
     def wake(self) -> None:
         """Start a round, which runs the commands that wait."""
-        if not self._woken:
-            self._woken = True
-            os.eventfd_write(self._wake, 1)
+        self._commands.wake()
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when `rounds` has something to do."""
@@ -113,7 +100,7 @@ class SpliceLoop:
     @property
     def has_commands(self) -> bool:
         """Whether commands wait for the next round."""
-        return bool(self._commands)
+        return bool(self._commands.waiting)
 
     @property
     def lingering(self) -> Collection[Pair]:
@@ -132,33 +119,28 @@ class SpliceLoop:
 
     def abort(self, pair: Pair) -> None:
         """End a pair at once, if it is still live."""
-        self._command(partial(self._abort, pair))
+        self._commands.put(partial(self._abort, pair))
 
     def answer(self, call: Callable[[], None]) -> None:
         """Call `call` in the loop's thread between two rounds of events, which shows that the loop still runs."""
-        self._command(call)
+        self._commands.put(call)
 
     def sweep(self) -> None:
         """End the pairs that have vanished or are idle. To be called every `sweep_interval` while there are pairs."""
-        self._command(self._sweep)
+        self._commands.put(self._sweep)
 
     def quit(self) -> None:
         """End `run`; all pairs must have ended before."""
-        self._command(self._quit)
+        self._commands.put(self._quit)
 
     def close(self) -> None:
         """Release the descriptors, once `run` has returned or raised and no other method is called any more."""
         self._epoll.close()
         self._shared.close()
-        os.close(self._wake)
         for end in self._ends.values():
             end.outgoing.drop()
         self._ends.clear()
-        self._commands.clear()
-
-    def _command(self, command: Callable[[], None]) -> None:
-        self._commands.append(command)
-        self.wake()
+        self._commands.close()
 
     def run(self) -> None:
         """Move bytes until `quit`. Any exception is a crash, after which only `close` may be called."""
@@ -174,6 +156,7 @@ class SpliceLoop:
         poll, most, flows, readable = self._epoll.poll, MOST_EVENTS, self._flows, _READABLE
         splice, chunk = os.splice, CHUNK
         reader, writer = self._shared.reader, self._shared.writer
+        commands, wake, waiting = self._commands, self._commands.fd, self._commands.waiting
         pause = None if wait else 0.0  # a time limit would cost for every message
         calm = False
         while True:
@@ -198,33 +181,26 @@ class SpliceLoop:
                                     continue
                                 self._keep_leftovers(flow, count - sent)
                     self._update_pair(flow.source.pair)
-                elif fd == self._wake:
-                    self._woken = False
+                elif fd == wake:
+                    commands.woken()
                 else:
                     self._handle_event(fd, event)
                 calm = False
                 reader, writer = self._shared.reader, self._shared.writer
             if calm:
                 continue
-            if self._commands:
-                self._run_commands()
+            if waiting:
+                commands.run()
             if self._lingering:
                 self._end_lingering()
             if not self._running:
                 return
             reader, writer = self._shared.reader, self._shared.writer
             if wait:
-                pause = 0.0 if self._commands else LINGER_INTERVAL if self._lingering else None
+                pause = 0.0 if waiting else LINGER_INTERVAL if self._lingering else None
                 calm = pause is None
             else:
                 yield
-
-    def _run_commands(self) -> None:
-        until = monotonic() + LONGEST_COMMANDS
-        for _ in range(min(len(self._commands), MOST_COMMANDS)):
-            self._commands.popleft()()
-            if monotonic() >= until:
-                break
 
     def _quit(self) -> None:
         self._running = False
