@@ -112,6 +112,15 @@ def test_a_client_of_a_port_whose_server_shows_it_counts_by_what_it_was_sent() -
     assert world.record.counts()
 
 
+def test_the_line_of_a_further_port_says_which_one(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "zeroscale.access")
+    world = World()
+    world.record.backend.listen = "udp:19132"
+    world.record.end(SessionEnd.closed)
+    [line] = caplog.records
+    assert ": closed after 0.0 s on udp:19132 (0 datagrams" in line.getMessage()
+
+
 def test_the_end_by_an_error_of_the_servers_machine_is_reported() -> None:
     world = World()
     world.record.end(SessionEnd.refused)

@@ -105,9 +105,10 @@ class DatagramRecord:
         session, server = self._session, self.backend.server.view.name
         seconds = self._context.reactor.seconds() - self._began
         label = f"{quoted_name(name)} ({self._client.address})" if name else self._client.address
+        where = f" on {self.backend.listen}" if self.backend.listen else ""
         line = (
-            f"{server}: {label}: {end.value} after {seconds:.1f} s ({session.to_backend} datagrams to the server, "
-            f"{session.to_client} to the client)"
+            f"{server}: {label}: {end.value} after {seconds:.1f} s{where} ({session.to_backend} datagrams to the "
+            f"server, {session.to_client} to the client)"
         )
         fields: dict[str, object] = {
             "peer": self._client.address,
@@ -118,4 +119,6 @@ class DatagramRecord:
             "to_server": to_server,
             "to_client": to_client,
         }
+        if self.backend.listen:
+            fields["listen"] = self.backend.listen
         access_log.log(rate_limit_key(self._host), end.value, line, level, fields)

@@ -92,7 +92,8 @@ class DatagramWakes:
         access_log = self._context.access_log
         if access_log.is_enabled_for(level):
             name = self._backend.server.view.name
-            line = f"{name}: {client.address}: {REFUSED} ({detail})"
+            where = f" on {self._backend.listen}" if self._backend.listen else ""
+            line = f"{name}: {client.address}: {REFUSED}{where} ({detail})"
             fields = {"peer": client.address, "server": name, "outcome": REFUSED}
             access_log.log(rate_limit_key(host), REFUSED, line, level, fields)
 
