@@ -222,6 +222,16 @@ TRANSPORT_RULES = (
         lambda hold, protocol: hold and protocol == "bedrock",
         "clients of Bedrock begin a new handshake with the real server: what they sent before is of no use to it",
     ),
+    Rule(
+        ("wake_on", "protocol"),
+        lambda wake_on, protocol: wake_on is not None and protocol == "bedrock",
+        "a Bedrock server is woken by a join, and nothing else: remove it",
+    ),
+    Rule(
+        ("cookie", "protocol"),
+        lambda cookie, protocol: not cookie and protocol != "bedrock",
+        'is for Bedrock: write {1} = "bedrock"',
+    ),
     Rule(("hold", "listen"), lambda hold, listen: hold and not is_udp(listen[0]), "is for UDP, but {1} is for TCP"),
 )
 """What holds for the main port and for each further one."""
@@ -385,6 +395,11 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
             lambda ready, listen: is_udp(listen[0]) and (ready.startswith("http") or _expects_greeting(ready)),
             "a server that speaks UDP does not speak first: write connect, bytes:QUESTION=>EXPECTED, command:COMMAND "
             "or line:PATTERN",
+        ),
+        Rule(
+            ("ready", "protocol"),
+            lambda ready, protocol: protocol == "bedrock" and _begins(ready, ("bytes:", "command:")),
+            "a Bedrock server is ready when it answers a ping: remove it, or write line:PATTERN",
         ),
     )
 
