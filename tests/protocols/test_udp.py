@@ -124,6 +124,7 @@ def test_sessions_of_clients_meet_the_rule_and_those_of_scanners_do_not() -> Non
     assert RULE.is_met_by(60 * 20, 60.0)
     assert not RULE.is_met_by(2, 0.1)
     assert not RULE.is_met_by(3, 60.0)
+    assert not RULE.is_met_by(1, -0.001), "a datagram that came before the session was noted"
     assert WakeRule(1, 10.0).is_met_by(1, 0.0)
 
 

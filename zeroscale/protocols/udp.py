@@ -46,7 +46,7 @@ class WakeRule(Struct, frozen=True):
         :param datagrams: how many it has sent.
         :param over: seconds from the first of them to the last.
         """
-        periods = int(over // self.seconds) + 1
+        periods = int(max(0.0, over) // self.seconds) + 1  # below 0: the two were read in the other order
         return datagrams > (self.count - 1) * periods
 
 
