@@ -57,7 +57,7 @@ idle_shutdown = "1s"
 {more}
 """)
         super().__init__([sys.executable, "-m", "zeroscale", "--config", str(self.file), "--debug"], ROOT)
-        self.wait_until_ready(lambda: self.asleep_entry() is not None, "the proxy answers")
+        self.wait_until_ready(lambda: self.status() != "", "the proxy answers")
 
     def runs(self) -> bool:
         """Return whether the server has a process."""
@@ -70,9 +70,10 @@ idle_shutdown = "1s"
         assert done.returncode in (0, 3), done.stderr
         return done.stdout
 
-    def asleep_entry(self) -> str | None:
-        """Return what zeroscalectl says of the running proxy; None: it does not answer yet."""
-        return self.ctl("status", "--json") or None
+    def status(self) -> str:
+        """Return the server's status; "": the proxy does not answer yet."""
+        answer = self.ctl("status", "--json")
+        return str(json.loads(answer)["servers"][0]["status"]) if answer else ""
 
     def ping(self, scheme: str) -> Any:
         """Return the entry as `zeroscalectl ping --json` prints it."""
@@ -95,7 +96,7 @@ idle_shutdown = "1s"
     def wait_until_asleep(self) -> None:
         """Wait until the server has no process, and the proxy knows that."""
         wait_until(lambda: not self.runs(), "the server is gone", program=self)
-        wait_until(lambda: '"stopped"' in self.ctl("status", "--json"), "it is known", program=self)
+        wait_until(lambda: self.status() == "stopped", "it is known", program=self)
 
     def end(self) -> None:
         """Stop it as an operator does."""
@@ -178,7 +179,7 @@ def test_what_server_browsers_show(server: str, harness: PeerHarness, tmp_path: 
     # Ada sends nothing more, and the browsers that ask do not keep the server running; but it says that she is on.
     game.wait_for(r"players that zeroscale does not relay: 1 \(Ada\)")
     assert game.runs()
-    assert "1 (Ada)" in game.ctl("status", "game")
+    assert "1 (Ada)" in game.ctl("status", "game"), game.text()
     game.send("leave Ada")
     asked = 0
     deadline = time.monotonic() + 30
@@ -186,7 +187,7 @@ def test_what_server_browsers_show(server: str, harness: PeerHarness, tmp_path: 
         clients[-1](game.port)
         asked += 1
         time.sleep(0.2)
-    assert not game.runs(), f"asked {asked} times, and it still runs"
+    assert not game.runs(), f"asked {asked} times, and it still runs; the proxy's output:\n{game.text()}"
 
     game.wait_until_asleep()
     for ask, real in zip(clients, seen, strict=True):
