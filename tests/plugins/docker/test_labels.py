@@ -154,7 +154,10 @@ def test_what_an_engine_elsewhere_publishes_is_there() -> None:
             "container mc: zeroscale.port='minecraft' is not a port, such as 25565",
         ),
         (described(host="h", port="70000"), "container mc: zeroscale.port='70000' is not a port, such as 25565"),
-        (described(listen="unix:/run/x"), "container mc: zeroscale.listen='unix:/run/x' is not a port, such as 25565"),
+        (
+            described(listen="unix:/run/x"),
+            "container mc: zeroscale.listen='unix:/run/x' is not a port, such as 25565 or udp:19132",
+        ),
         (
             described(host="h", protocol="bedrock"),
             "container mc: zeroscale.protocol='bedrock': zeroscale speaks minecraft, http; leave it out for all others",
@@ -228,6 +231,35 @@ def addresses(*inspections: dict[str, Any], engine_host: str = "127.0.0.1") -> l
     """The listen values and addresses of further ports."""
     [table] = read(*inspections, engine_host=engine_host).values()
     return [(port["listen"], port["server"]) for port in table["ports"]]
+
+
+def test_a_container_whose_main_port_is_for_datagrams(tmp_path: Path) -> None:
+    labels: dict[str, Any] = {"listen": "udp:19132", "protocol": "bedrock", "idle_shutdown": "15m"}
+    exposed = ("19132/udp", "22/tcp")
+    published = {"19132/udp": [{"HostIp": "127.0.0.1", "HostPort": "19134"}]}
+    assert read(described("bds", exposed=exposed, published=published, **labels)) == {
+        "bds": {
+            "plugin": "docker",
+            "plugin_arguments": {"container": "bds"},
+            "listen": ["udp:19132"],
+            "protocol": "bedrock",
+            "server": "127.0.0.1:19134",
+            "idle_shutdown": "15m",
+        }
+    }
+    [(_, inside)] = read(described("bds", exposed=exposed, **labels)).items()
+    assert (inside["server"], inside["plugin_arguments"]["network"]) == ("bds:19132", "games_default")
+    [(_, several)] = read(described("bds", exposed=("1/udp", "2/udp"), **labels)).items()
+    assert several["server"] == "bds:19132"
+    table = read(described("bds", exposed=exposed, published=published, **labels))["bds"]
+    server = loader.parse_server("bds", table, tmp_path)
+    assert (server.protocol, server.listen, server.server_port) == ("bedrock", ("udp:19132",), 19134)
+
+
+@pytest.mark.parametrize("listen", ["udp:", "udp:1 25565", "25565 udp:1", "udp:unix:/x"])
+def test_ports_of_one_kind_only(listen: str) -> None:
+    message = f"zeroscale.listen={listen!r} is not a port, such as 25565 or udp:19132"
+    assert complaint(described(listen=listen)) == f"container mc: {message}"
 
 
 def test_further_ports_are_where_the_main_port_is() -> None:

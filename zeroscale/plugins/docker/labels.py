@@ -13,7 +13,7 @@ from zeroscale.errors import PluginError
 from zeroscale.plugins.docker.container import HOST_NETWORK, LOOPBACK
 from zeroscale.plugins.support.arguments import protocol
 from zeroscale.plugins.support.json_object import JsonObject, list_at, member, object_at, text_at
-from zeroscale.plugins.support.labels import FURTHER_PORTS, NUMBER, Table, further_ports, hosts, ports, put
+from zeroscale.plugins.support.labels import FURTHER_PORTS, NUMBER, UDP, Table, further_ports, hosts, listen_values, put
 
 PREFIX = "zeroscale."
 
@@ -23,7 +23,7 @@ SPECIAL_KEYS = ("host", "listen", "name", "network", "port", "protocol", "health
 ARGUMENTS = ("network", "protocol", "health", "console")
 """Labels that are arguments of the plugin. A console command runs inside the container that has the label."""
 
-MINECRAFT_PORT = 25565
+MINECRAFT_PORT, BEDROCK_PORT = 25565, 19132
 
 NO_NETWORK = "none"
 
@@ -79,20 +79,26 @@ def _table(
         **extra,
         **{key: our_labels[key] for key in ARGUMENTS if our_labels.get(key)},
     }
+    listens = listen_values(our_labels["listen"]) if our_labels.get("listen") else list(listen)
+    if listens is None:
+        raise PluginError(
+            f"{PREFIX}listen={our_labels['listen']!r} is not a port, such as {MINECRAFT_PORT} or udp:19132"
+        )
+    is_udp = listens[0].startswith(UDP)
+    transport = "udp" if is_udp else "tcp"
+    udp_protocol = arguments.pop("protocol", None) if is_udp else None  # the plugin knows those over TCP only
     try:
-        protocol(our_labels.get("protocol") or None)
+        protocol(arguments.get("protocol"))
     except PluginError as error:
         raise PluginError(f"{PREFIX}{error}") from None
-    port = _port(our_labels.get("port"), inspection)
-    address = _address(inspection, port, our_labels.get("network"), engine_host)
+    port = _port(our_labels.get("port"), inspection, transport)
+    address = _address(inspection, port, our_labels.get("network"), engine_host, transport)
     if address is None:
         arguments["network"] = our_labels.get("network") or _only_network(inspection)
         address = f"{_name(inspection)}:{port}"  # by its name if that can be resolved; else known once it runs
-    table: Table = {"plugin": "docker", "plugin_arguments": arguments, "listen": list(listen), "server": address}
-    if our_labels.get("listen"):
-        table["listen"] = ports(our_labels["listen"])
-        if table["listen"] is None:
-            raise PluginError(f"{PREFIX}listen={our_labels['listen']!r} is not a port, such as {MINECRAFT_PORT}")
+    table: Table = {"plugin": "docker", "plugin_arguments": arguments, "listen": listens, "server": address}
+    if udp_protocol is not None:
+        table["protocol"] = udp_protocol
     if our_labels.get("host"):
         table["hosts"] = hosts(our_labels["host"])
     where = f"container {_name(inspection)}: {PREFIX}"
@@ -113,15 +119,20 @@ def _table(
     return table
 
 
-def _port(label: str | None, inspection: JsonObject) -> int:
-    """Return the port inside the container: of its label, else the only one that it exposes, else Minecraft's."""
+def _port(label: str | None, inspection: JsonObject, transport: str) -> int:
+    """Return the port inside the container: of its label, else the only one that it exposes, else Minecraft's.
+
+    :raises PluginError: the label is wrong.
+    """
     if label:
         if not NUMBER.fullmatch(label) or not 1 <= int(label) <= 65535:
             raise PluginError(f"{PREFIX}port={label!r} is not a port, such as {MINECRAFT_PORT}")
         return int(label)
     exposed = object_at(inspection, "Config", "ExposedPorts")
-    tcp = [port.removesuffix("/tcp") for port in exposed if port.endswith("/tcp")]
-    return int(tcp[0]) if len(tcp) == 1 and tcp[0].isdigit() else MINECRAFT_PORT
+    found = [port.removesuffix(f"/{transport}") for port in exposed if port.endswith(f"/{transport}")]
+    if len(found) == 1 and found[0].isdigit():
+        return int(found[0])
+    return MINECRAFT_PORT if transport == "tcp" else BEDROCK_PORT
 
 
 def _address(

@@ -22,6 +22,9 @@ Table = dict[str, object]
 
 NUMBER = re.compile(r"[0-9]{1,9}")
 
+UDP = "udp:"
+"""How a port for datagrams begins."""
+
 FURTHER_PORTS = "ports."
 """How keys of further ports begin: `ports.NAME.KEY`. The name only tells them apart."""
 
@@ -65,14 +68,14 @@ def further_ports(labels: Mapping[str, str], where: str, wrong: list[str]) -> It
     for name, texts in given.items():
         at = f"{where}{FURTHER_PORTS}{name}."
         listen, port = texts.pop("listen", ""), texts.pop("port", "")
-        numbers = ports(listen.replace("udp:", ""))
-        if numbers is None or not re.fullmatch(r"(udp:[0-9]+[\s,]*)+|[0-9\s,\[\]]+", listen):
+        listens = listen_values(listen)
+        if listens is None:
             wrong.append(f"{at}listen={listen!r} is not a port, such as 8123 or udp:19132")
         elif not NUMBER.fullmatch(port) or not 1 <= int(port) <= HIGHEST_PORT:
             wrong.append(f"{at}port={port!r} is not a port, such as 8123")
         else:
-            is_udp = listen.startswith("udp:")
-            table: Table = {"listen": [f"udp:{number}" if is_udp else number for number in numbers]}
+            is_udp = listens[0].startswith(UDP)
+            table: Table = {"listen": listens}
             if host := texts.pop("host", ""):
                 table["hosts"] = hosts(host)
             for key, text in texts.items():
@@ -113,6 +116,15 @@ def put(
         "" if parent.replace("-", "_") in keys_of(struct) else suggest(key, [*special_keys, *plain], aliases, show=str)
     )
     wrong.append(f"{where} is not known: {suggestion}" if suggestion else f"{where} may not be set here")
+
+
+def listen_values(text: str) -> list[str] | None:
+    """Return the ports of a label where zeroscale listens, all of TCP, or all of UDP as `udp:PORT`; see `ports`."""
+    if not text.startswith(UDP):
+        return ports(text)
+    found = hosts(text)
+    is_udp = all(each.startswith(UDP) and NUMBER.fullmatch(each.removeprefix(UDP)) for each in found)
+    return found if is_udp else None
 
 
 def ports(text: str) -> list[str] | None:
