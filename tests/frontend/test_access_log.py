@@ -10,9 +10,11 @@ import pytest
 from twisted.internet.task import Clock
 
 from zeroscale.frontend.access_log import LINES, MOST_PEERS, OTHERS, WINDOW, AccessLog
+from zeroscale.frontend.datagram_wakes import REFUSED
 from zeroscale.protocols.conversation import KICKED
 from zeroscale.protocols.tcp import PAGE, UNAVAILABLE
 from zeroscale.relay import Outcome
+from zeroscale.relay.datagram_session import SessionEnd
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -94,7 +96,7 @@ def test_docs_list_every_outcome() -> None:
     )
     endings = r'(?:Kicked|Aborted|Relayed|_abort_and_cancel|send_kick|abort|note|close|close_lingering)\("([a-z-]+)"'
     outcomes = {*re.findall(endings, source), *(each.value for each in Outcome), "left", "ping"}
-    outcomes |= {KICKED, PAGE, UNAVAILABLE}
+    outcomes |= {KICKED, PAGE, UNAVAILABLE, REFUSED, *(each.value for each in SessionEnd)}
     assert len(outcomes) > 15
     _, _, section = (ROOT / "docs" / "logging.md").read_text().partition("## A connection's end")
     rows = re.findall(r"^\| (`[^|]*) \|", section, re.MULTILINE)
