@@ -61,3 +61,12 @@ def test_one_that_has_woken_the_server_counts_until_it_is_ready() -> None:
     session = admitted(server, counts=False)
     assert isinstance(session, UncountedSession)
     assert (server.admitted, server.session.ended) == ([ClientInfo("Ada")], 1)
+
+
+def test_the_plugins_own_reply_is_not_in_the_protocol_of_further_ports() -> None:
+    server = Server(Status.stopped)
+    server.fake_status = lambda: b"reply"  # type: ignore[attr-defined]  # what no other test needs
+    port = backend(server, counts=True)
+    assert port.fake_status() == b"reply"
+    port.listen = "8123"
+    assert port.fake_status() is None

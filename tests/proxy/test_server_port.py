@@ -9,6 +9,7 @@ import pytest
 from harness import FakeReactor, proxy_config, stub_config
 
 from zeroscale.config.model import AdmissionConfig, PortConfig, ServerConfig
+from zeroscale.protocols.conversation import ClientRecognised
 from zeroscale.protocols.minecraft.text_component import plain
 from zeroscale.proxy.managed_server import ManagedServer
 from zeroscale.proxy.reconfigure import apply_change, prepare_change
@@ -145,6 +146,21 @@ def test_the_sums_of_all_udp_ports_are_reported(world: World) -> None:
 def test_a_new_port_does_nothing_before_it_has_its_settings(world: World) -> None:
     """A reload listens on it first: whoever connects then must not be taken for a player."""
     server = world.server()
+    server.backend.relaying(lambda: (0, 0))
     [_, port] = server.ports_of(world.config(MAP))
     assert (port.backend.policy.wakes, port.backend.counts, port.backend.clients) == (False, False, 0)
     assert (server.backend.policy.wakes, server.backend.counts) == (True, True)
+
+
+def test_only_clients_that_wake_are_checked_by_the_rules_of_wakes(world: World) -> None:
+    """Else visits of a page would use up the wakes of a player at the same address."""
+    wakes = AdmissionConfig(wakes_per_minute=1.0)
+    further = PortConfig(listen=("8126",), server_port=81, protocol="minecraft", wakes=True)
+    asleep_map = PortConfig(listen=("8127",), server_port=82, protocol="minecraft")
+    main, waking, other, web = world.server(further, asleep_map, MAP, admission=wakes, **DEMO).ports
+    assert waking.backend.admission is main.backend.admission
+    for port in (other, web):
+        assert port.backend.admission is not main.backend.admission
+        view = port.backend.server.view
+        checked = [port.backend.admission.check_wake(ClientRecognised(), "192.0.2.1", view, 0.0) for _ in range(3)]
+        assert checked == [None] * 3
