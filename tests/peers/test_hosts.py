@@ -70,7 +70,7 @@ hosts = ["{HOSTS[name]}"]
 server = {server_port}
 {'wake_on = "tls"' if self.certificates else HTTP}
 working_directory = "{work}"
-idle_shutdown = "2s"
+idle_shutdown = "5s"
 wake_timeout = "2s"
 """
 

@@ -21,7 +21,7 @@ server=$!
 wait $server
 """
 
-IN_AGAIN_WITHIN = 15.0
+IN_AGAIN_WITHIN = 30.0
 """Seconds: a stop and a start of the slowest of these servers on a busy machine, and far less than --stop-timeout."""
 
 

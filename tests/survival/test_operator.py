@@ -34,7 +34,7 @@ def test_left_running_for_the_next_zeroscale(harness: SurvivalHarness, state: st
     server = harness.server()
     assert first.terminate() == 0
     assert harness.server() == server
-    second = harness.run_demo("--on_exit", "leave", start=start, switches="--ignore-term", idle=0.3)
+    second = harness.run_demo("--on_exit", "leave", start=start, switches="--ignore-term", idle=2)
     second.wait_for("found running")
     harness.player().is_greeted()
     harness.server_is_gone(second)

@@ -39,13 +39,13 @@ def test_proxy_killed_while_the_server_is_stopped(harness: SurvivalHarness) -> N
 def test_proxy_killed_while_the_server_starts(harness: SurvivalHarness) -> None:
     # It ignores SIGTERM: that it stops shows that the new proxy writes to the console that the old one has made.
     switches = "--ignore-term"
-    old = harness.run_demo(start=1, switches=switches)
+    old = harness.run_demo(start=4, switches=switches)
     waiting = harness.player()
     old.wait_for("Preparing level")
     server = harness.server()
     kill_proxy(old)
     waiting.is_closed()
-    new = harness.run_demo(start=1, switches=switches, idle=0.3)
+    new = harness.run_demo(start=4, switches=switches, idle=0.3)
     new.wait_for("found running")
     assert "Waking up" in harness.motd()
     harness.player().is_greeted()
@@ -65,7 +65,7 @@ def test_proxy_killed_with_players(harness: SurvivalHarness) -> None:
     with without_delay():
         kill_proxy(old)
         on.is_closed()
-    new = harness.run_demo(switches=switches, idle=0.5)
+    new = harness.run_demo(switches=switches, idle=2)
     new.wait_for(": ready")
     staying = harness.player("Staying")
     staying.is_joined()

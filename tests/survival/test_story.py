@@ -52,7 +52,7 @@ def ctl(*words: str) -> None:
 @pytest.mark.slow
 def test_two_players_a_scanner_and_an_operator(harness: SurvivalHarness) -> None:
     name = f"survival-{harness.port}"  # else another zeroscale of this machine might have it
-    proxy = harness.run_demo("--name", name, switches="--echo", idle=1)
+    proxy = harness.run_demo("--name", name, switches="--echo", idle=5)
     with player(harness.port, "Ada"):
         proxy.wait_for("Ada joined")
         with player(harness.port, "Bob"):
