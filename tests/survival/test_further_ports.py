@@ -150,6 +150,7 @@ def test_ports_come_and_go_while_clients_are_on(harness: SurvivalHarness) -> Non
     with echoing(harness.port) as player, echoing(three.admin) as operator:
         three.write(
             f'[[servers.game.ports]]\nlisten = {three.more}\nserver = {three.real_web}\nprotocol = "http"',
+            f'[[servers.game.ports]]\nlisten = "unix:local.sock"\nserver = "unix:{harness.world}/admin.sock"',
         )
         three.proxy.process.send_signal(signal.SIGHUP)
         three.proxy.wait_for("game: changed: ports")
@@ -158,6 +159,10 @@ def test_ports_come_and_go_while_clients_are_on(harness: SurvivalHarness) -> Non
             assert get_or_none(port) is None, "a removed port is closed"
         echoes(player)
         echoes(operator)
+        with socket.socket(socket.AF_UNIX) as local:
+            local.settimeout(DEADLINE)
+            local.connect(str(three.file.with_name("local.sock")))
+            echoes(local)
     harness.server_is_gone(three.proxy)
     assert get(three.more)[0] == 503
     assert three.proxy.terminate() == 0
