@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,14 @@ idle_shutdown = "1s"
         """Stop it as an operator does."""
         assert self.terminate() == 0, self.text()
         assert not [line for line in self.lines if "Traceback" in line or "Unhandled" in line], self.text()
+
+    def discard(self) -> None:
+        """Also end the server that a test that failed has left."""
+        left = processes_in(self.work)
+        super().discard()
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def gamedig(protocol: str, port: int) -> dict[str, Any]:
