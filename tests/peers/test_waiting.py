@@ -45,7 +45,7 @@ def test_a_player_that_leaves_does_not_cancel_the_start(harness: PeerHarness) ->
 
 
 def test_a_player_during_the_stop_waits_for_stop_and_start(harness: PeerHarness) -> None:
-    proxy, record = harness.minecraft("minecraft-protocol", VERSION, "stopping", stop_delay=3)
+    proxy, record = harness.minecraft("minecraft-protocol", VERSION, "stopping", stop_delay=6)
     early = harness.player(VERSION, proxy.port, "Early")
     early.wait_for_event("joined")
     early.leave()

@@ -86,7 +86,7 @@ def test_proxy_killed_with_players(harness: SurvivalHarness) -> None:
 @pytest.mark.slow
 def test_proxy_killed_while_the_server_stops(harness: SurvivalHarness) -> None:
     """While it saves, it still accepts connections."""
-    switches = "--echo --ignore-term --slow-stop 1.5"
+    switches = "--echo --ignore-term --slow-stop 4"
     old = harness.run_demo(switches=switches, idle=0)
     first = harness.player()
     first.is_joined()
@@ -112,7 +112,7 @@ COMMANDS = {
     "start": """
 rm -f in; mkfifo in
 setsid {python} -P -m zeroscale.plugins.demo.program --port {port} --start-seconds 0 --journal journal --echo \\
-  --ignore-term --slow-stop 1.5 <>in >output 2>&1 & echo $! >pid""",
+  --ignore-term --slow-stop 4 <>in >output 2>&1 & echo $! >pid""",
     "status": "test -s pid && readlink /proc/$(cat pid)/exe >/dev/null || exit 3",  # a zombie has no exe
 }
 
@@ -165,7 +165,7 @@ def test_proxy_killed_while_the_server_is_paused(harness: SurvivalHarness) -> No
 @pytest.mark.slow
 def test_a_player_who_joins_while_an_adopted_server_stops_gets_a_new_one(harness: SurvivalHarness) -> None:
     """As the real server does, it has closed its port, and goes on saving."""
-    old = harness.run_small_server(idle=0, stop=1.5)
+    old = harness.run_small_server(idle=0, stop=4)
     harness.player().is_greeted()
     old.wait_for(": stopping: ")
     wait_until(lambda: not answers(harness.server_port), "it stops", program=old)
