@@ -228,6 +228,33 @@ def test_what_came_while_the_server_stopped_is_sent_once_it_runs_again(holding: 
     assert holding.receive(holding.game) == b"still"
 
 
+def test_a_client_that_has_woken_the_server_counts_at_once() -> None:
+    with datagram_harness(UdpConversation(WakeRule(3, 10.0)), hold=True) as harness:
+        for number in range(3):
+            decided = all_dropped(harness) + harness.listener.holds
+            harness.client.send(b"%d" % number)
+            harness.until(
+                lambda decided=decided: all_dropped(harness) + harness.listener.holds > decided  # type: ignore[misc]
+            )
+        harness.set_status(Status.running)
+        assert harness.receive(harness.game) == b"2"
+        harness.until(lambda: harness.server.sessions[-1].moved() == (1, 0))
+
+
+def test_what_is_answered_is_neither_kept_nor_counted_as_dropped(talker: Talker) -> None:
+    talker.replies = {b"query": Reply((b"info",)), b"join": Reply(wake=WakeRequested())}
+    with datagram_harness(talker, hold=True) as harness:
+        harness.client.send(b"join")
+        harness.until(lambda: harness.listener.holds == 1)
+        harness.client.send(b"query")
+        assert harness.receive(harness.client) == b"info"
+        assert harness.dropped("asleep") == 0
+        harness.set_status(Status.running)
+        assert harness.receive(harness.game) == b"join"
+        harness.client.send(b"move")
+        assert harness.receive(harness.game) == b"move"
+
+
 def test_what_was_held_is_dropped_when_the_start_fails(holding: DatagramHarness) -> None:
     wake(holding, 1)
     holding.set_status(Status.failed)

@@ -226,6 +226,17 @@ def test_an_idle_session_ends(running: Relaying, server: socket.socket) -> None:
         assert running.clock.getDelayedCalls() == [], "nothing wakes an idle port"
 
 
+def test_another_time_out_holds_for_sessions_that_are_open(
+    running: Relaying, server: socket.socket, client: socket.socket
+) -> None:
+    observer = running.listen(server, session_timeout=600)
+    client.sendto(b"x", observer.port.address)
+    running.receive(server)
+    observer.port.set_session_timeout(4)
+    running.clock.pump([1] * 5)
+    running.until(lambda: observer.ends == [SessionEnd.idle])
+
+
 def test_a_full_table_refuses_newcomers_and_spares_the_busy(running: Relaying, server: socket.socket) -> None:
     observer = running.listen(server, most_sessions=2)
     with contextlib.ExitStack() as stack:

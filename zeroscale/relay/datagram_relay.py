@@ -270,8 +270,12 @@ class DatagramPort:
 
     def set_session_timeout(self, seconds: float) -> None:
         """End sessions after this long without a datagram from now on."""
+        if seconds == self._sessions.timeout:
+            return
         self._sessions.timeout = seconds
         self._sweep_interval = seconds / 4
+        if self._sweeping is not None:
+            pass
 
     def open_session(
         self, client: DatagramClient, backend: tuple[str, int], early: Sequence[bytes], header: bytes = b""
