@@ -527,6 +527,7 @@ def test_further_ports() -> None:
         (["--port", "1=2,wake_on=data"], '--port "1=2,wake_on=data": wake_on: is for a port whose clients wake'),
         (["--port", f"1=unix:/{'x' * 107}"], f'--port "1=unix:/{"x" * 52}..."'),
         (["--port", "25575=1"], '--port "25575=1": listen: "25575" is the port of its own server'),
+        (["--port", "x", "--port", "99999=1"], '--port "99999=1": listen[0]: "99999" is not a port'),
         (["--port", "1=25565"], 'listen_port: "25565" is the port of its own server'),
         (["--port", "x", "--port", "7=7"], '--port: "x" is not LISTEN=SERVER'),
         (["--port", "x", "--port", "7=7"], '--port "7=7": listen: "7" is the port of its own server'),

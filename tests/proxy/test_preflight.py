@@ -80,6 +80,15 @@ def test_listen_values_of_further_ports_are_checked(tmp_path: Path) -> None:
     assert line.startswith("/z.toml: servers.a.ports[3].listen: cannot listen on 'nonsense:1': ")
 
 
+def test_a_further_port_whose_listen_value_could_not_be_read_is_not_checked(tmp_path: Path) -> None:
+    ports = (PortConfig(listen=None, server_port=81),)  # type: ignore[arg-type]
+    known = Mistakes([Mistake("servers.a.ports[0].listen", "known")])
+    servers = (server("a", tmp_path, ports=ports),)
+    with pytest.raises(ConfigMistakes) as raised:
+        service.check(Config(servers=servers, state_directory=tmp_path), FakeReactor(), Path("/z.toml"), known)
+    assert [str(mistake) for mistake in raised.value.mistakes] == ["servers.a.ports[0].listen: known"]
+
+
 def test_minecraft_java_is_not_spoken_over_udp(tmp_path: Path) -> None:
     [line] = checked(tmp_path, server("a", tmp_path, listen=("udp:1",)), file=Path("/z.toml"))
     assert line.startswith("/z.toml: servers.a.listen: 'udp:1' is for UDP, and this server speaks Minecraft Java")
@@ -126,6 +135,12 @@ def test_without_a_file_nothing_has_a_path(tmp_path: Path) -> None:
     assert checked(tmp_path, server("a", tmp_path, plugin="mincraft")) == [
         "there is no plugin 'mincraft': did you mean 'minecraft'?"
     ]
+
+
+def test_without_a_file_a_mistake_names_the_further_port(tmp_path: Path) -> None:
+    ports = (PortConfig(listen=("8123",), server_port=81, hosts=("a.example.org",)),)
+    [line] = checked(tmp_path, server("a", tmp_path, ports=ports))
+    assert line.startswith("port 8123: its clients do not name the host they connect to")
 
 
 def test_only_servers_whose_clients_name_the_host_can_share_a_port(tmp_path: Path) -> None:

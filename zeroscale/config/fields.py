@@ -271,6 +271,8 @@ def _server_address(given: object, base: Path) -> FieldValues:
     if not colon:
         return FieldValues(server_port=int(port))
     host = host[1:-1] if bracketed else host
+    if host in ("tcp", "udp"):
+        raise ValueError(f"; write {show(int(port))} alone: `listen` says whether it is on TCP or UDP")
     if not is_host(host):
         raise ValueError(f"; a host is {_HOST}")
     return FieldValues(server_host=host, server_port=int(port))

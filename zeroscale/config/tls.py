@@ -79,7 +79,7 @@ def server_uses(server: ServerConfig) -> Iterator[TlsUse]:
     path = join("servers", server.name)
     for index, port in enumerate(server.all_ports, -1):
         at = "listen" if port.is_main else f"ports[{index}].listen"
-        for listen in port.listen:
+        for listen in port.listen or ():  # a value with a mistake is None
             yield from endpoint_uses(f"{path}.{at}", listen)
     for module in PLUGINS.get(server.plugin.replace("-", "_"), sorted(TLS_MODULES)):
         yield TlsUse(join(path, "plugin"), server.plugin, module)

@@ -311,8 +311,8 @@ class _CommandLine:
         from zeroscale.config.port_text import parse_port  # only where there is one
 
         ports: list[PortConfig] = []
-        for index, text in enumerate(given):
-            at, shown = f"{path}[{index}]", f"{where} {show(text)}"
+        for text in given:
+            at, shown = f"{path}[{len(ports)}]", f"{where} {show(text)}"
             reader = TableReader(self._base, {}, text=True)
             try:
                 port = reader.struct(parse_port(text), PortConfig, at)

@@ -81,6 +81,7 @@ class ExclusiveUse:
                     f"{path}.{table}hosts",
                     "its clients do not name the host they connect to, as those of Minecraft, of HTTP (protocol or "
                     "wake_on http) and of TLS (wake_on tls) do; remove hosts",
+                    where=None if port.is_main else f"port {', '.join(port.listen)}",  # there may be no file
                 )
             for listen in port.listen:
                 where, others = self._listens.setdefault(listen, (f"{path}.{table}".removesuffix("."), kind))
