@@ -23,6 +23,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -85,14 +86,13 @@ class Flood(threading.Thread):
 
     :ivar sent: datagrams so far.
     :ivar answers: those longer than the question, as (seconds, network).
-    :ivar players_joined: set when they have.
     """
 
     def __init__(self, ports: dict[str, int], count: int, seed: int) -> None:
         super().__init__(daemon=True)
         self.sent = 0
         self.answers: list[tuple[float, str]] = []
-        self.players_joined = threading.Event()
+        self._players_joined = threading.Event()
         self._count = count
         self._random = random.Random(seed)
         self._ports = ports
@@ -104,6 +104,10 @@ class Flood(threading.Thread):
 
     def run(self) -> None:
         """Send them."""
+        with self._sock:
+            self._run()
+
+    def _run(self) -> None:
         for source, target, datagram in self._datagrams():
             control = [(socket.IPPROTO_IP, IP_PKTINFO, PKTINFO.pack(0, source, bytes(4)))]
             with contextlib.suppress(BlockingIOError):
@@ -113,6 +117,14 @@ class Flood(threading.Thread):
                 self._receive()
         time.sleep(1)
         self._receive()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._players_joined.set()
+        self.join()
 
     def _datagrams(self) -> Iterator[tuple[bytes, tuple[str, int], bytes]]:
         choose = self._random
@@ -130,7 +142,7 @@ class Flood(threading.Thread):
         crowded = socket.inet_aton(f"{CROWDED}.0")[:3]
         first = int.from_bytes(socket.inet_aton("127.100.0.0"))
         for number in itertools.count():
-            if number >= self._count and self.players_joined.is_set():
+            if number >= self._count and self._players_joined.is_set():
                 return
             target, make = kinds[number % len(kinds)]
             if number // len(kinds) % 4 == 0:
@@ -172,6 +184,10 @@ class Player(threading.Thread):
 
     def run(self) -> None:
         """Play until told to end."""
+        with self._sock:
+            self._run()
+
+    def _run(self) -> None:
         while not self._ends.is_set():
             next_one = time.monotonic() + PAUSE
             with contextlib.suppress(OSError):
@@ -190,8 +206,11 @@ class Player(threading.Thread):
             time.sleep(PAUSE)
         return self.first_answer
 
-    def end(self) -> None:
-        """Leave."""
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
         self._ends.set()
         self.join()
 
@@ -247,11 +266,9 @@ def run(count: int, seed: int, directory: Path) -> dict[str, object]:
     file.write_text(CONFIGURATION.format(directory=directory, python=sys.executable, echo=echo, **ports))
     with Program([sys.executable, "-m", "zeroscale", "--info", "--config", str(file)], directory) as proxy:
         proxy.wait_for("Ready: ")
-        player = Player(ports["plain"], b"still here")
-        player.start()
-        player.is_on()
-        facts = flooded(proxy, ports, count, seed, player)
-        player.end()
+        with Player(ports["plain"], b"still here") as player:
+            player.is_on()
+            facts = flooded(proxy, ports, count, seed, player)
         assert proxy.terminate() == 0, proxy.text()
     defects = [line for line in proxy.lines if re.search("Traceback|Unhandled|CRITICAL|A fault in", line)]
     assert not defects, defects[:5]
@@ -262,20 +279,15 @@ def flooded(proxy: Program, ports: dict[str, int], count: int, seed: int, player
     """Flood the ports, and let players join after half of it."""
     before, began = resident(proxy), time.monotonic()
     sent, answered = player.sent, player.answered
-    flood = Flood({name: ports[name] for name in ("bedrock", "arena", "plain")}, count, seed)
-    flood.start()
-    while flood.sent < count // 2:
-        time.sleep(PAUSE)
-    starts = [line for line in proxy.lines if ": starting: " in line]
-    assert len(starts) == 1, f"woken by forged datagrams: {starts[1:]}"
-    joined = join_bedrock(ports["bedrock"], proxy)
-    visitor = Player(ports["arena"], CHALLENGE)
-    visitor.start()
-    woken = visitor.is_on()
-    flood.players_joined.set()
-    flood.join()
+    with Flood({name: ports[name] for name in ("bedrock", "arena", "plain")}, count, seed) as flood:
+        while flood.sent < count // 2:
+            time.sleep(PAUSE)
+        starts = [line for line in proxy.lines if ": starting: " in line]
+        assert len(starts) == 1, f"woken by forged datagrams: {starts[1:]}"
+        joined = join_bedrock(ports["bedrock"], proxy)
+        with Player(ports["arena"], CHALLENGE) as visitor:
+            woken = visitor.is_on()
     seconds = time.monotonic() - began
-    visitor.end()
     grown = resident(proxy) - before
     played = (player.answered - answered) / (player.sent - sent)
     in_all = most_in_a_second([moment for moment, _ in flood.answers])
