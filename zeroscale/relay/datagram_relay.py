@@ -275,7 +275,7 @@ class DatagramPort:
         self._sessions.timeout = seconds
         self._sweep_interval = seconds / 4
         if self._sweeping is not None:
-            pass
+            self._sweeping.reset(self._sweep_interval)
 
     def open_session(
         self, client: DatagramClient, backend: tuple[str, int], early: Sequence[bytes], header: bytes = b""
