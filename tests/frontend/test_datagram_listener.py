@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Iterator, Sequence
+from time import monotonic
 
 import pytest
 from frontend.datagram_harness import DatagramHarness, datagram_harness
-from relay.datagram_fixture import datagram_socket
+from relay.datagram_fixture import DEADLINE, datagram_socket
 
 from zeroscale.access_lists import AccessList
 from zeroscale.errors import ProtocolError
@@ -226,6 +227,25 @@ def test_what_came_while_the_server_stopped_is_sent_once_it_runs_again(holding: 
     holding.set_status(Status.running)
     assert holding.receive(holding.game) == b"too early"
     assert holding.receive(holding.game) == b"still"
+
+
+def test_what_was_kept_is_sent_before_what_comes_just_when_the_server_is_ready(holding: DatagramHarness) -> None:
+    other = holding.new_client()
+    for number, client in enumerate((holding.client, other), 1):
+        client.send(b"kept")
+        holding.until(lambda number=number: holding.listener.holds == number)  # type: ignore[misc]
+    holding.server.status = Status.running
+    holding.listener.status_changed(holding.server.view)
+    holding.client.send(b"next")
+    deadline = monotonic() + DEADLINE
+    while not holding.socket.port.has_waiting:  # before the reactor's next turn
+        assert monotonic() < deadline
+    holding.server.set_status(Status.running)
+    received = [holding.receive_from(holding.game) for _ in range(3)]
+    first = received[0][1]
+    assert [data for data, sender in received if sender == first] == [b"kept", b"next"]
+    assert holding.listener.holds == 0
+    assert [player.ended for player in holding.server.sessions] == [True, False, False]
 
 
 def test_a_client_that_has_woken_the_server_counts_at_once() -> None:

@@ -271,8 +271,7 @@ class DatagramListener:
         if self._backend.server.view.status is not Status.running:
             return
         for sock, client in self._hold.clients():
-            datagrams = self._hold.take((sock, client))
-            self._open(sock, client, normalised(client.address[0]), datagrams)
+            self._open(sock, client, normalised(client.address[0]), ())
 
     def _looked_up(self) -> None:
         """Go on with the clients that came while the server's name was looked up."""
@@ -310,6 +309,7 @@ class DatagramListener:
                 self._drop(REFUSED)
 
     def _open(self, sock: ListeningSocket, client: DatagramClient, host: str, datagrams: Sequence[bytes]) -> None:
+        """Open a client's session, and send what was kept of it before these datagrams."""
         backend, now = self._backend, self._clock.seconds()
         address = self._address.current(backend.host, backend.port)
         if address is None:
@@ -317,6 +317,7 @@ class DatagramListener:
                 if not self._hold.keep((sock, client), datagram, now):
                     self._drop("hold-full")
             return
+        datagrams = [*self._hold.take((sock, client)), *datagrams]
         info = self._info(client, host, self._wakes.name(host))
         header = self._proxy_header(sock, client)
         try:
