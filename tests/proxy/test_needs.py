@@ -309,6 +309,51 @@ def test_a_stop_while_it_waits_touches_no_server(world: World) -> None:
 # While it runs
 
 
+def test_it_sleeps_after_what_needs_it_where_both_are_put_to_sleep(world: World) -> None:
+    world.is_up("app")
+    app, db = world["app"], world["db"]
+    needs = world.graph.of(db)
+    before = needs.are_dependents_put_to_sleep
+    app.lifecycle.sleep_when_empty(OPERATOR)
+    assert (before, needs.are_dependents_put_to_sleep) == (False, True)
+    db.lifecycle.sleep_once_not_needed(OPERATOR)
+    world.turn()
+    assert world.statuses() == {"app": "stopping", "db": "running"}
+    app.exit()
+    world.turn()
+    assert world.log[-2:] == ["app stopped operator", "db stopping operator"]
+
+
+def test_a_server_that_is_not_put_to_sleep_after_all_keeps_what_it_needs(world: World) -> None:
+    world.is_up("app")
+    app, db = world["app"], world["db"]
+    app.lifecycle.sleep_when_empty(OPERATOR)
+    db.lifecycle.sleep_once_not_needed(OPERATOR)
+    app.lifecycle.wake(PLAYER)
+    app.exit()
+    world.settle()
+    assert world.statuses() == {"app": "running", "db": "running"}
+    app.lifecycle.sleep(OPERATOR)
+    app.exit()
+    world.turn()
+    assert db.awake == ["idle time, 1 min left"]
+
+
+def test_a_busy_server_keeps_what_it_needs_though_both_were_put_to_sleep(world: World) -> None:
+    world.is_up("app")
+    app, db = world["app"], world["db"]
+    asked: Deferred[str | None] = Deferred()
+    app.harness.busy = lambda: asked
+    app.lifecycle.sleep_when_empty(OPERATOR)
+    db.lifecycle.sleep_once_not_needed(OPERATOR)
+    asked.callback("its backup runs")
+    world.turn()
+    app.lifecycle.sleep(OPERATOR)
+    app.exit()
+    world.turn()
+    assert db.awake == ["idle time, 1 min left"]
+
+
 def test_it_is_kept_running_while_it_is_needed_and_then_for_its_idle_time(world: World) -> None:
     app, db = world["app"], world["db"]
     world.is_up("app")

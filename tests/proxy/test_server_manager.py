@@ -631,6 +631,18 @@ async def test_a_need_that_reloads_add_and_remove(world: World) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_all_are_put_to_sleep(world: World) -> None:
+    listen, of_db, a, b = free_ports(4)
+    app = world.server("app", listen, a, needs=("db",), idle_shutdown=600.0)
+    proxy = await world.start(app, world.server("db", of_db, b, idle_shutdown=600.0))
+    assert await run(greeting(listen)) == b"app\n"
+    await until(lambda: not proxy.servers["app"].report().players)
+    for name in ("app", "db"):
+        proxy.servers[name].sleep(now=False)
+    await until(lambda: not StubServer.running)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_lockout_of_what_is_needed(world: World) -> None:
     listen, of_db, a, b = free_ports(4)
     proxy = await world.start(world.server("app", listen, a, needs=("db",)), world.server("db", of_db, b))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from zeroscale.ctl import exit_codes, failure
 from zeroscale.ctl.client import ControlClient, Event, Result, UsageError
@@ -27,17 +27,23 @@ def first_name(args: argparse.Namespace) -> str | None:
     return args.servers[0] if args.servers else None
 
 
-def chosen(client: ControlClient, args: argparse.Namespace, in_all: Callable[[ServerReport], bool]) -> list[str | None]:
+def chosen(
+    client: ControlClient,
+    args: argparse.Namespace,
+    in_all: Callable[[ServerReport], bool],
+    ordered: Callable[[Sequence[ServerReport]], Sequence[ServerReport]] = tuple,
+) -> list[str | None]:
     """Return the names of the servers that a command is for; None stands for the only server.
 
     :param in_all: whether --all stands for this server.
+    :param ordered: returns the servers of --all in the order of the command.
     :raises ZeroscaleError: there was no answer, or names and --all are given.
     """
     if not args.all:
         return list(dict.fromkeys(args.servers)) or [None]
     if args.servers:
         raise UsageError("give names or --all, not both")
-    return [each.name for each in client.ask(ProxyReport, "status").servers if in_all(each)]
+    return [each.name for each in ordered([each for each in client.ask(ProxyReport, "status").servers if in_all(each)])]
 
 
 def ask_each(

@@ -132,6 +132,7 @@ class IdleMonitor:
         self._timer: IDelayedCall | None = None
         self._timer_at = 0.0
         self._query: Deferred[str | None] | None = None
+        self._asked_for: Cause | None = None
         self._look: IDelayedCall | None = None
 
     @property
@@ -192,8 +193,12 @@ class IdleMonitor:
             self._empty_since = self._clock.seconds()
             self._counts = replace(self._counts, quiet_since=self._empty_since)
         if self._is_active and self.players == 0:
+            cause = self._asked_for
             self._cancel()
-            self._set_timer()
+            if before and cause is not None:
+                self._ask(cause)
+            else:
+                self._set_timer()
 
     def ask_now(self, cause: Cause) -> None:
         """Call `busy_reason` now, and then `may_stop` with this cause, without waiting for the idle time.
@@ -204,6 +209,23 @@ class IdleMonitor:
         if self._is_active and self.players == 0 and not self._needed_by():
             self._cancel()
             self._ask(cause)
+
+    def ask_once_not_needed(self, cause: Cause) -> None:
+        """Do the same as soon as no other server needs it, instead of beginning its idle time."""
+        if self._needed_by():
+            self._asked_for = cause
+        else:
+            self.ask_now(cause)
+
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether a stop with a cause of its own is under way; see `ask_now` and `ask_once_not_needed`."""
+        return self._asked_for is not None
+
+    def withdraw(self) -> None:
+        """Forget what `ask_once_not_needed` has asked for and nothing has come of yet."""
+        if self._query is None:
+            self._asked_for = None
 
     def reset(self) -> None:
         """Forget the players of a server that has exited: their sessions do not count for the next run."""
@@ -394,6 +416,7 @@ class IdleMonitor:
 
     def _ask(self, cause: Cause | None = None) -> None:
         self._log.debug("No clients online for %.0f seconds", self._clock.seconds() - self._empty_since)
+        self._asked_for = cause
         query = self._query = self._busy_reason()
 
         # A cancelled query may end with any error: Twisted's connectors have one of their own.
@@ -409,7 +432,7 @@ class IdleMonitor:
         query.addCallbacks(succeeded, failed)
 
     def _checked(self, busy_reason: str | None, cause: Cause | None) -> None:
-        self._query = None
+        self._query = self._asked_for = None
         if self.players > 0 or self._needed_by():
             return
         if busy_reason is None:
@@ -435,5 +458,6 @@ class IdleMonitor:
         if timer is not None and timer.active():
             timer.cancel()
         query, self._query = self._query, None
+        self._asked_for = None
         if query is not None:
             query.cancel()

@@ -213,6 +213,13 @@ class Needs(Protocol):
     def needed_by(self) -> Sequence[str]:
         """The names of the servers that need it now: those that do not sleep."""
 
+    @property
+    def are_dependents_put_to_sleep(self) -> bool:
+        """Whether all of those stop, or are about to, so that it may do so after them."""
+
+    def look(self) -> None:
+        """Note that the server is not put to sleep after all, or is released."""
+
     def stop_dependents(self, cause: Cause, *, tell: bool) -> Deferred[None] | None:
         """Wait until no server uses this one any more.
 

@@ -262,6 +262,20 @@ class ServerLifecycle:
         """
         self._idle_monitor.ask_now(cause)
 
+    def sleep_once_not_needed(self, cause: Cause) -> None:
+        """Do the same as soon as no other server needs it.
+
+        :param cause: why.
+        """
+        self._idle_monitor.ask_once_not_needed(cause)
+
+    @property
+    def is_put_to_sleep(self) -> bool:
+        """Whether it stops, or is about to for another cause than its idle time, and is not wanted again."""
+        if self._record.status is Status.stopping:
+            return self._record.start_wanted is None
+        return self._record.status is Status.running and self._idle_monitor.is_asked_to_stop
+
     def skip_to_sigterm(self) -> None:
         """Send SIGTERM at once to a server that is being stopped."""
         self._transitions.skip_to_sigterm()
@@ -315,6 +329,9 @@ class ServerLifecycle:
 
     def dependents_changed(self) -> None:
         """Note that servers that need it have started or stopped: if none needs it any more, its idle time begins."""
+        needs = self._transitions.needs
+        if needs is not None and not needs.are_dependents_put_to_sleep:
+            self._idle_monitor.withdraw()
         self._idle_monitor.dependents_changed()
 
     # Beginning, end and configuration

@@ -616,6 +616,8 @@ class ServerTransitions:
         if reason is None and not self.shutdown.in_progress and (busy := await self._dependencies.busy()) is not None:
             reason = ExpectedReason(busy)
         self._busy = None if reason is None else BusyAnswer(str(reason), self._clock.seconds())
+        if reason is not None and self.needs is not None:
+            self.needs.look()  # what it needs may have been put to sleep with it
         return reason
 
     # Only its players keep a retired server running.

@@ -392,14 +392,15 @@ class ManagedServer:
             return
         if view.players:
             raise ControlError(f"{_players(view.players)} on {self.name}: use --now to stop it anyway")
-        if (needed := self._needed_text()) is not None:
+        needed = self._needed_text()
+        if needed is not None and self.needs is not None and not self.needs.are_dependents_put_to_sleep:
             raise ControlError(f"{self.name} is not stopped: {needed}; use --now to stop that first, and then this one")
         reason = self._keep_awake_reason()
         if reason is None and view.status is Status.starting:
             reason = self.lifecycle.awake_reasons[0].text
         if reason is not None:
             raise ControlError(f"{self.name} is not stopped: {reason}; use --now to stop it anyway")
-        self.lifecycle.sleep_when_empty(cause)
+        self.lifecycle.sleep_once_not_needed(cause)
 
     def plan_stop(self, *, after: float | None = None, at: str | None = None, operator: str = "") -> None:
         """See `ServerControl.plan_stop`."""

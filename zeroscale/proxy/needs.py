@@ -331,6 +331,12 @@ class ServerNeeds:
         members = self._graph.dependents_of(self._member)
         return [member.name for member in members if member.lifecycle.needs_others]
 
+    @property
+    def are_dependents_put_to_sleep(self) -> bool:
+        """See `Needs.are_dependents_put_to_sleep`."""
+        lifecycles = [member.lifecycle for member in self._graph.dependents_of(self._member)]
+        return all(each.is_put_to_sleep for each in lifecycles if each.needs_others)
+
     def stop_dependents(self, cause: Cause, *, tell: bool) -> Deferred[None] | None:
         """See `Needs.stop_dependents`. A restart restarts them as well."""
         if tell:
@@ -346,7 +352,7 @@ class ServerNeeds:
         return self._graph.all_stopped(self._member)
 
     def look(self) -> None:
-        """See `NeedsGraph.look`."""
+        """See `Needs.look`."""
         self._graph.look()
 
     @property

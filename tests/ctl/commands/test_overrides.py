@@ -6,7 +6,7 @@ import pytest
 import pytest_twisted
 from ctl.ctl_fixture import CtlHarness
 
-from zeroscale.reports import PlannedStopReport
+from zeroscale.reports import AwakeKind, AwakeReason, PlannedStopReport
 from zeroscale.status import Status
 
 
@@ -40,6 +40,22 @@ async def test_one_that_is_refused(harness: CtlHarness) -> None:
     harness.proxy.servers["survival"].refuses = "2 players are on it: say --now"
     run = await harness.run("sleep")
     assert (run.code, run.err) == (1, "zeroscalectl: error: 2 players are on it: say --now\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_all_are_put_to_sleep_before_what_they_need(harness: CtlHarness) -> None:
+    servers = harness.proxy.servers
+    for name, needs in (("db", ()), ("app", ("db", "gone")), ("api", ("app", "db"))):
+        harness.proxy.add(name)
+        servers[name].status = Status.running
+        servers[name].fields.update(needs=needs)
+    servers["db"].fields.update(awake=(AwakeReason(AwakeKind.needed, "needed by app"),))
+    run = await harness.run("sleep", "--all")
+    assert run.out.splitlines() == [
+        "api is being put to sleep: it is stopping",
+        "app is being put to sleep: it is stopping",
+        "db is being put to sleep: it is still needed by app",
+    ]
 
 
 @pytest_twisted.ensureDeferred

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from zeroscale.control.protocol import decode_body
 from zeroscale.ctl import exit_codes
@@ -15,7 +15,7 @@ from zeroscale.ctl.several import add_servers, ask_each, chosen, first_name
 from zeroscale.ctl.socket_discovery import connect
 from zeroscale.ctl.terminal import clean
 from zeroscale.event_text import format_duration
-from zeroscale.reports import ServerReport
+from zeroscale.reports import AwakeKind, ServerReport
 from zeroscale.status import Status
 
 
@@ -77,11 +77,23 @@ def _sleep(args: argparse.Namespace) -> int:
         if args.cancel:
             servers = chosen(client, args, _can_be_cancelled)
             return ask_each(client, "sleep", servers, {"cancel": True}, _cancelled)
-        servers = chosen(client, args, lambda report: report.status not in (Status.stopped, Status.failed))
+        servers = chosen(client, args, lambda report: report.status not in (Status.stopped, Status.failed), _needs_last)
         if args.at is not None:
             when = {"at" if isinstance(args.at, str) else "after": args.at}
             return ask_each(client, "sleep", servers, when, _planned)
         return ask_each(client, "sleep", servers, {"now": args.now}, _put_to_sleep)
+
+
+def _needs_last(reports: Sequence[ServerReport]) -> Sequence[ServerReport]:
+    """Return the servers in the order of a stop: a needed server is refused while another one is to run."""
+    from graphlib import TopologicalSorter
+
+    by_name = {report.name: report for report in reversed(reports)}
+    needs = {  # those of the configuration have no cycles
+        name: () if report.draining else [need for need in report.needs if need in by_name]
+        for name, report in by_name.items()
+    }
+    return [by_name[name] for name in TopologicalSorter(needs).static_order()][::-1]
 
 
 def _can_be_cancelled(report: ServerReport) -> bool:
@@ -105,6 +117,8 @@ def _put_to_sleep(_: str | None, answer: Event | Result) -> None:
     report = decode_body(answer.body, ServerReport)
     # the server is queried for players before it is stopped, and so may still be running
     now = "it is first queried for players" if report.status is Status.running else f"it is {report.status.value}"
+    if report.awake and report.awake[0].kind is AwakeKind.needed:
+        now = f"it is still {clean(report.awake[0].text)}"
     print(f"{clean(report.name)} is being put to sleep: {now}", flush=True)
 
 
