@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from zeroscale.relay.session_table import SPARED_FOR, SessionTable
+from zeroscale.relay.session_table import MOST_LOOKED_AT, SPARED_FOR, SessionTable
 
 
 class Session(Struct):
@@ -35,7 +35,21 @@ def test_the_oldest_that_proved_nothing_gives_way() -> None:
 
 
 def test_one_that_was_used_just_now_does_not_give_way() -> None:
-    assert full(Session(1), Session(0)).room(0.9 + SPARED_FOR) == (False, None)
+    assert full(Session(1), Session(2)).room(0.9 + SPARED_FOR) == (False, None)
+
+
+def test_one_that_is_always_in_use_does_not_keep_the_places_of_the_others() -> None:
+    table = full(Session(100), Session(1), Session(100), Session(0))
+    assert table.room(100) == (True, 1)
+    table.remove(1)
+    table.add(4, Session(100))
+    assert table.room(100) == (True, 3)
+
+
+def test_few_of_those_in_use_are_looked_at_for_one_newcomer() -> None:
+    table = full(*[Session(100)] * MOST_LOOKED_AT, Session(0))
+    assert table.room(100) == (False, None)
+    assert table.room(100) == (True, MOST_LOOKED_AT)
 
 
 def test_those_that_answered_the_server_never_give_way() -> None:

@@ -9,6 +9,10 @@ SPARED_FOR = 5.0
 """Seconds since its last datagram for which a session keeps its place in a full table, though it has proved nothing."""
 
 
+MOST_LOOKED_AT = 16
+"""Sessions in use that are passed over for one newcomer."""
+
+
 class Tracked(Protocol):
     """What the table asks of a session."""
 
@@ -53,16 +57,21 @@ class SessionTable(Generic[Key, Item]):
     def room(self, now: float) -> tuple[bool, Key | None]:
         """Return whether there is room for a newcomer, and the key of the session that has to end for it.
 
-        That is the oldest one whose client has never answered the server, if nothing was sent on it for a while. The
-        cost does not grow with the table: a session that is found to be in use is not looked at again.
+        That is the oldest one whose client has never answered the server and on which nothing was sent for a while.
+        The cost does not grow with the table: one that is found in use is looked at again after all others, and one
+        whose client has answered is not looked at again.
         """
         if len(self._sessions) < self._most:
             return True, None
-        while self._unproved:
+        in_use = 0
+        while self._unproved and in_use < MOST_LOOKED_AT:
             key, oldest = next(iter(self._unproved.items()))
-            if not oldest.assured:
-                return (True, key) if now - oldest.last >= SPARED_FOR else (False, None)
+            if not oldest.assured and now - oldest.last >= SPARED_FOR:
+                return True, key
             del self._unproved[key]
+            if not oldest.assured:
+                self._unproved[key] = oldest
+                in_use += 1
         return False, None
 
     def add(self, key: Key, session: Item) -> None:
