@@ -191,10 +191,10 @@ class Dependent:
         self.harness = LifecycleHarness(idle=1e6, clock=clock).running()
         self.lifecycle = self.harness.lifecycle
         self.planner = StopPlanner(
-            stub_config("app", 3, 4, directory),
+            stub_config("app", 3, 4, directory, stop_warnings=(60.0,)),
             self.lifecycle,
             clock,
-            lambda: 0.0,
+            clock.seconds,
             Note(),
             lambda *_: line,
             lambda: None,
@@ -219,6 +219,20 @@ def test_players_of_a_server_that_stops_first_are_warned_as_well(tmp_path: Path,
     player.end()
     harness.clock.advance(60.0)
     assert harness.status() is Status.stopping
+
+
+@pytest.mark.parametrize("own", [119.0, 120.0, 121.0, 600.0])
+def test_players_of_two_servers_that_stop_together_are_warned_once(tmp_path: Path, own: float) -> None:
+    harness = Harness(tmp_path, stop_warnings=(60.0,))
+    other = Dependent(tmp_path, harness.clock, "say other")
+    harness.stopped_first = [other]
+    player = other.harness.join()
+    other.planner.plan_after(own, "max")
+    harness.planner.plan_after(120.0, "max")
+    harness.clock.pump([1.0] * 70)
+    assert [call for call in other.harness.plugin.calls if call.startswith("send")] == ["send say other"]
+    assert harness.sent == ["send say it"]
+    player.end()
 
 
 def test_nobody_is_warned_where_all_are_empty(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ from zeroscale.lifecycle.lifecycle import ServerLifecycle
 if TYPE_CHECKING:
     from zeroscale.proxy.planned_stops import PlannedStop, PlannedStops, StopOptions
 
+TOGETHER = 5.0
+"""Seconds between the stops of two servers that an operator or a schedule has planned for the same time, at most."""
+
 
 class StopNote(Protocol):
     """Remembers the stop that the operator has planned; see `state.operator_overrides`."""
@@ -195,7 +198,13 @@ class StopPlanner:
         self._changed()
 
     def warn_players(self, seconds: float, restart: bool) -> Deferred[object]:
-        """See `StoppedFirst.warn_players`."""
+        """See `StoppedFirst.warn_players`. A stop of its own that is not later has warnings of its own."""
+        at = self._now() + seconds
+        if any(stop.at <= at + TOGETHER for stop in self.planned):
+            return succeed(None)
+        return self._warn_own_players(seconds, restart)
+
+    def _warn_own_players(self, seconds: float, restart: bool) -> Deferred[object]:
         line = self._warning(seconds, restart)
         if line is None:
             return succeed(None)
@@ -207,7 +216,7 @@ class StopPlanner:
 
         :raises ZeroscaleError: those of one could not be warned; all others have been.
         """
-        calls = [self.warn_players(seconds, restart)]
+        calls = [self._warn_own_players(seconds, restart)]
         calls += [each.warn_players(seconds, restart) for each in self._stopped_first()]
         errors: list[ZeroscaleError] = []
         for call in calls:
