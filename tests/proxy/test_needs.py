@@ -253,7 +253,20 @@ def test_a_start_fails_with_the_reason_of_what_it_needs() -> None:
     assert [event.server for event in world.events if isinstance(event, Failed)] == ["db", "api", "app"]
     assert [server.harness.start_history.crashes for server in (app, api, db)] == [0, 0, 1]
     assert app.harness.plugin.calls == ["adopt"]
-    world.turn()
+    world.clock.advance(2.0)
+    world.is_up("app")
+
+
+def test_not_every_visitor_causes_another_try_where_what_is_needed_is_not_available() -> None:
+    world = World({"app": ["gone"]})
+    for _ in range(1000):
+        world["app"].lifecycle.wake(PLAYER)
+        world.clock.advance(0.1)
+    assert [event.retry_in for event in world.events if isinstance(event, Failed)] == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0]
+    world.servers["gone"] = gone = Server(world, "gone", (), {})
+    world.connect(gone)
+    world.graph.update()
+    world.clock.advance(60.0)
     world.is_up("app")
 
 

@@ -38,7 +38,7 @@ class StartAttempt:
     :ivar adopted: the server was found running, or is being resumed.
     :ivar taken_over: the server was found running.
     :ivar blocked: the plugin's `start()` was not called, for a reason other than the server itself.
-    :ivar refused: the plugin's `start()` found that no server can be started now, whatever the server is.
+    :ivar refused: no server can be started now, whatever the server is, or one that this one needs cannot.
     :ivar call: the plugin's `start()`, while it has not returned.
     :ivar server_exists: there is a server, which may not answer yet.
     """
@@ -97,7 +97,7 @@ class StartAttempt:
             try:
                 await needs.start(cause)
             except ServerUnavailable:
-                self.blocked = True
+                self.blocked = self.refused = True
                 raise
             self.waits_for_needs = False
         now = self._dependencies.clock.seconds()

@@ -41,8 +41,8 @@ HEALTHY_AFTER = 60.0
 
 FIRST_REFUSAL_DELAY = 2.0
 LONGEST_REFUSAL_DELAY = 60.0
-"""Seconds from a start that was refused (`StartRefused`) to the next one: at first, and at most. Each try costs those
-that compete for processes or disk space."""
+"""Seconds from a start that was refused (`StartRefused`), or failed with a server that is needed, to the next one: at
+first, and at most. Each try costs those that compete for processes or disk space, and is reported as failed."""
 
 LONGEST_RESUME = 60.0
 """Seconds: a resumed server answers within milliseconds, or not at all."""
