@@ -15,6 +15,7 @@ def test_the_last_datagrams_of_a_client_are_kept_in_their_order() -> None:
     assert hold.keep("other", b"x", 0.0)
     assert hold.clients() == ["client", "other"]
     assert hold.take("client") == [b"%d" % number for number in range(12, 20)]
+    assert hold.displaced == 12
     assert hold.take("client") == []
     assert "client" not in hold
 
@@ -27,6 +28,7 @@ def test_a_newcomer_takes_the_place_of_one_that_has_sent_once_and_is_silent() ->
     assert not hold.keep("newcomer", b"x", SPARED_FOR / 2)
     assert hold.keep("newcomer", b"x", SPARED_FOR)
     assert hold.clients() == ["twice", "newcomer"]
+    assert hold.displaced == 1
     assert not hold.keep("another", b"x", 2 * SPARED_FOR - 0.1)
 
 

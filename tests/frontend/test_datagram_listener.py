@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from time import monotonic
 
 import pytest
+import regex
 from frontend.datagram_harness import DatagramHarness, datagram_harness
 from relay.datagram_fixture import DEADLINE, datagram_socket
 
@@ -15,11 +16,12 @@ from zeroscale.access_lists import AccessList
 from zeroscale.errors import ProtocolError
 from zeroscale.frontend.admission import Admission, Rules
 from zeroscale.frontend.connection_limits import Network
-from zeroscale.frontend.datagram_listener import DatagramSettings
+from zeroscale.frontend.datagram_hold import MOST_DATAGRAMS
+from zeroscale.frontend.datagram_listener import TAKEN_OVER, DatagramSettings
 from zeroscale.frontend.leftover_clients import LONGEST, SILENCE
 from zeroscale.protocols.conversation import Component
 from zeroscale.protocols.datagrams import NO_REPLY, ClientReply, Reply, WakeRequested
-from zeroscale.protocols.udp import UdpConversation, WakeRule
+from zeroscale.protocols.udp import PatternConversation, UdpConversation, WakeRule
 from zeroscale.status import PlayerSign, Status
 
 
@@ -248,6 +250,12 @@ def test_what_was_kept_is_sent_before_what_comes_just_when_the_server_is_ready(h
     assert [player.ended for player in holding.server.sessions] == [True, False, False]
 
 
+def test_what_gives_its_place_to_later_datagrams_is_counted_as_dropped(holding: DatagramHarness) -> None:
+    for _ in range(MOST_DATAGRAMS + 3):
+        holding.client.send(b"x")
+    holding.until(lambda: holding.dropped("hold-full") == 3)
+
+
 def test_a_client_that_has_woken_the_server_counts_at_once() -> None:
     with datagram_harness(UdpConversation(WakeRule(3, 10.0)), hold=True) as harness:
         for number in range(3):
@@ -308,6 +316,22 @@ def test_a_client_that_sends_seldom_does_not_count(harness: DatagramHarness) -> 
         session(harness)
         harness.clock.advance(11.0)
         assert harness.server.sessions[0].moved() == (0, 0)
+
+
+def pattern_met_by_three_datagrams(after: float) -> bool:
+    """Whether a client that never sends what a pattern matches counts, so many seconds after we have listened."""
+    with datagram_harness(PatternConversation(regex.compile(b"join"))) as harness:
+        harness.set_status(Status.running)
+        harness.clock.advance(after)
+        session(harness)
+        for _ in range(2):
+            session(harness)
+        return harness.server.sessions[-1].moved() != (0, 0)
+
+
+def test_a_client_that_has_joined_through_an_earlier_zeroscale_counts_without_the_pattern() -> None:
+    assert pattern_met_by_three_datagrams(after=TAKEN_OVER - 1)
+    assert not pattern_met_by_three_datagrams(after=TAKEN_OVER)
 
 
 def test_a_session_that_is_idle_ends_and_was_left_when_its_client_was_last_heard(harness: DatagramHarness) -> None:

@@ -24,6 +24,8 @@ class DatagramHold(Generic[Client]):
 
     A newcomer takes the place of a client that has sent a single datagram and was silent since, as forged addresses
     are, and never that of one that goes on sending.
+
+    :ivar displaced: datagrams that have given their place to later ones.
     """
 
     def __init__(self, clients: int = MOST_CLIENTS, size: int = MOST_BYTES) -> None:
@@ -32,6 +34,7 @@ class DatagramHold(Generic[Client]):
         self._held: dict[Client, deque[bytes]] = {}
         self._once: dict[Client, float] = {}
         self._bytes = 0
+        self.displaced = 0
 
     def __len__(self) -> int:
         """Return the number of clients."""
@@ -56,6 +59,7 @@ class DatagramHold(Generic[Client]):
             return True
         if len(kept) >= MOST_DATAGRAMS:
             self._bytes -= len(kept.popleft())
+            self.displaced += 1
         self._once.pop(client, None)
         if self._bytes + len(datagram) > self._most_bytes:
             return False
@@ -90,5 +94,5 @@ class DatagramHold(Generic[Client]):
             client, since = next(iter(self._once.items()))
             if now - since < SPARED_FOR:
                 return False
-            self.take(client)
+            self.displaced += len(self.take(client))
         return not is_full()

@@ -26,10 +26,14 @@ from zeroscale.frontend.interfaces import Backend, PlayerSession
 from zeroscale.frontend.leftover_clients import LeftoverClients
 from zeroscale.protocols.datagrams import ClientReply, DatagramConversation, WakeRequested
 from zeroscale.protocols.proxy_protocol import Endpoint, encode
-from zeroscale.protocols.udp import UdpConversation
+from zeroscale.protocols.udp import UdpConversation, WakeRule
 from zeroscale.relay.datagram_relay import DatagramPort
 from zeroscale.relay.datagram_session import DatagramClient, DatagramSession, SessionEnd
 from zeroscale.status import ClientInfo, ServerSnapshot, Status
+
+TAKEN_OVER = 60.0
+"""Seconds since we have listened in which a client may have joined through an earlier zeroscale, whose server runs on:
+it does not send again what a pattern matches, and counts as where there is no pattern."""
 
 
 class DatagramSettings(Struct, frozen=True):
@@ -119,6 +123,7 @@ class DatagramListener:
         self._dropped: Counter[str] = Counter()
         self._timer: IDelayedCall | None = None
         self._ready: IDelayedCall | None = None
+        self._began = self._clock.seconds()
         for sock in sockets:
             sock.listener = self
 
@@ -154,6 +159,7 @@ class DatagramListener:
         """Return the sums now."""
         found = [sock.port.counters() for sock in self._sockets]
         dropped = Counter({**self._dropped, "answer-limit": self._replies.limited})
+        dropped["hold-full"] += self._hold.displaced
         for counters in found:
             dropped.update({reason.value: count for reason, count in counters.dropped.items()})
 
@@ -335,6 +341,8 @@ class DatagramListener:
         counts, rule = True, None
         if isinstance(self._conversation, UdpConversation):
             rule = self._conversation.rule
+            if rule is None and now < self._began + TAKEN_OVER:
+                rule = WakeRule()
             counts = self._wakes.has_woken(host) or self._meets_rule(client, host, datagrams)
         sock.records[session] = DatagramRecord(
             self._context,
