@@ -80,6 +80,19 @@ def test_a_session_whose_first_datagram_did_not_match_never_counts() -> None:
     assert world.player.moved() == (0, 0)
 
 
+@pytest.mark.parametrize(("answered", "moved"), [(0, (0, 0)), (1, (40, 0))])
+def test_a_client_that_the_server_never_answered_and_its_machine_refused_was_no_player(
+    answered: int, moved: tuple[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "zeroscale.access")
+    world = World(rule=WakeRule(3, 10.0), counts=True)
+    world.session.send(4, 101.0)
+    world.session.to_client = answered
+    world.record.end(SessionEnd.refused)
+    assert world.player.moved() == moved
+    assert [record.levelno for record in caplog.records] == [logging.INFO if answered else logging.DEBUG]
+
+
 @pytest.mark.parametrize(
     ("sent", "name", "announced", "level"),
     [(1, "", False, logging.DEBUG), (3, "", False, logging.INFO), (3, "Ada", True, logging.DEBUG)],

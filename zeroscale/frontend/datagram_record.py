@@ -65,6 +65,9 @@ class DatagramRecord:
 
     def end(self, end: SessionEnd) -> None:
         """Count and log the end."""
+        if end is SessionEnd.refused and not self._session.to_client:
+            # The server has not seen the client, whose datagrams would be a player's that comes and goes each.
+            self._counts, self._rule = False, None
         to_server, to_client = self._relayed()
         self._end_counting()
         stats = self.backend.stats
