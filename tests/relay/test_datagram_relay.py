@@ -19,6 +19,7 @@ from relay.datagram_fixture import Observer, Relaying, datagram_socket, relaying
 from zeroscale.errors import RelayError
 from zeroscale.relay.datagram_loop import DatagramLoop
 from zeroscale.relay.datagram_queue import MOST_WAITING
+from zeroscale.relay.datagram_relay import RESERVE
 from zeroscale.relay.datagram_session import Drop, SessionEnd
 from zeroscale.sockets.datagram_socket import listen_datagrams
 
@@ -370,6 +371,21 @@ def test_a_crash_ends_all_sessions_and_the_next_port_starts_it_again(
         again = running.listen(server)
         client.sendto(b"again", again.port.address)
         assert running.receive(server) == b"again"
+
+
+def test_sessions_leave_descriptors_for_others(
+    monkeypatch: pytest.MonkeyPatch, running: Relaying, server: socket.socket, client: socket.socket
+) -> None:
+    lowest_for_others = client.fileno()
+    limit = lowest_for_others * RESERVE // (RESERVE - 1)
+    monkeypatch.setattr("zeroscale.relay.datagram_relay.descriptor_limit", lambda: limit)
+    observer = running.listen(None)
+    client.sendto(b"x", observer.port.address)
+    running.until(lambda: observer.arrivals)
+    with pytest.raises(RelayError, match="there are 0"):
+        observer.port.open_session(observer.arrivals[0][0], server.getsockname(), [b"x"])
+    assert observer.port.counters().dropped[Drop.table_full] == 1
+    assert observer.port.sessions() == []
 
 
 def test_no_descriptor_left_is_a_refusal(monkeypatch: pytest.MonkeyPatch, running: Relaying) -> None:

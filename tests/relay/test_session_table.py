@@ -56,5 +56,12 @@ def test_those_that_answered_the_server_never_give_way() -> None:
     assert full(Session(0, assured=True), Session(0, assured=True)).room(1000) == (False, None)
 
 
+def test_a_table_may_be_full_for_another_reason() -> None:
+    table: SessionTable[int, Session] = SessionTable(10, 60)
+    assert table.room(100, is_full=True) == (False, None)
+    table.add(0, Session(1))
+    assert table.room(100, is_full=True) == (True, 0)
+
+
 def test_idle_sessions_are_named() -> None:
     assert full(Session(10), Session(9), Session(11)).idle(70) == [0, 1]

@@ -25,11 +25,17 @@ from zeroscale.relay.datagram_loop import DatagramLoop, LoopPort, drop_reason
 from zeroscale.relay.datagram_session import DatagramClient, DatagramCounters, DatagramSession, Drop, SessionEnd
 from zeroscale.relay.session_table import SessionTable
 from zeroscale.sockets.datagram_socket import connect_datagrams, dropped_by_kernel, reply_control
+from zeroscale.sockets.options import descriptor_limit
 
 MOST_CLIENTS = 64
 """Clients without a session that are passed on in one turn of the reactor."""
 
 MOST_SESSIONS = 4096
+
+RESERVE = 4
+"""One part of so many of all descriptors is not for sessions: forged datagrams must not keep TCP clients and operators
+out."""
+
 SESSION_TIMEOUT = 60.0
 
 
@@ -243,6 +249,8 @@ class DatagramPort:
         self._sessions: SessionTable[DatagramClient, DatagramSession] = SessionTable(most_sessions, session_timeout)
         self._sweep_interval = session_timeout / 4
         self._clock = clock
+        limit = descriptor_limit()
+        self._most_descriptors = limit - limit // RESERVE
         self._dropped: Counter[Drop] = Counter()
         self._moved = (0, 0, 0, 0)
         self._total = 0
@@ -294,13 +302,17 @@ class DatagramPort:
         now = self._clock()
         room, displaced = self._sessions.room(now)
         if not room:
-            self._dropped[Drop.table_full] += len(early)
-            raise RelayError(f"the relay opens no session: there are {len(self._sessions)}")
+            raise self._table_full(early)
         try:
             sock = connect_datagrams(*backend)
         except OSError as error:
             self._dropped[Drop.unsent] += len(early)
             raise RelayError(f"the relay opens no session: {error.strerror}") from error
+        if displaced is None and sock.fileno() >= self._most_descriptors:  # each takes the lowest free number
+            room, displaced = self._sessions.room(now, is_full=True)
+            if not room:
+                sock.close()
+                raise self._table_full(early)
         if displaced is not None:
             self._end(displaced, SessionEnd.displaced)
         session = DatagramSession(self.loop_port, client, sock, self.loop_port.family, now)
@@ -390,6 +402,10 @@ class DatagramPort:
         closing, self._closing = self._closing or [], []
         for deferred in closing:
             deferred.callback(None)
+
+    def _table_full(self, early: Sequence[bytes]) -> RelayError:
+        self._dropped[Drop.table_full] += len(early)
+        return RelayError(f"the relay opens no session: there are {len(self._sessions)}")
 
     def _end(self, client: DatagramClient, end: SessionEnd) -> None:
         session = self._sessions.get(client)

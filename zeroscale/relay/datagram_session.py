@@ -53,7 +53,7 @@ class Drop(Enum):
     queue_full = "queue-full"
     """More clients without a session sent datagrams than could be decided about."""
     table_full = "table-full"
-    """The port has as many sessions as it may have, and all are in use."""
+    """The port has as many sessions as it may have, or the process as many descriptors, and all sessions are in use."""
     no_buffer = "no-buffer"
     """The kernel's buffer for what we send was full."""
     too_long = "too-long"

@@ -54,14 +54,16 @@ class SessionTable(Generic[Key, Item]):
         """Return the session of a client."""
         return self._sessions.get(key)
 
-    def room(self, now: float) -> tuple[bool, Key | None]:
+    def room(self, now: float, *, is_full: bool = False) -> tuple[bool, Key | None]:
         """Return whether there is room for a newcomer, and the key of the session that has to end for it.
+
+        :param is_full: no session may be added, however few there are.
 
         That is the oldest one whose client has never answered the server and on which nothing was sent for a while.
         The cost does not grow with the table: one that is found in use is looked at again after all others, and one
         whose client has answered is not looked at again.
         """
-        if len(self._sessions) < self._most:
+        if len(self._sessions) < self._most and not is_full:
             return True, None
         in_use = 0
         while self._unproved and in_use < MOST_LOOKED_AT:

@@ -109,6 +109,12 @@ def looks_vanished(info: bytes) -> bool:
     return fields[_LAST_ACK_RECEIVED] >= VANISHED_AFTER * 1000 and max(retransmits, fields[_PROBES]) >= UNANSWERED
 
 
+def descriptor_limit() -> int:
+    """Return how many descriptors may be open."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
+
+
 def raise_descriptor_limit() -> tuple[int, int]:
     """Raise the soft limit of descriptors to the hard one, if the system allows it.
 
