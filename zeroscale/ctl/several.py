@@ -31,19 +31,26 @@ def chosen(
     client: ControlClient,
     args: argparse.Namespace,
     in_all: Callable[[ServerReport], bool],
-    ordered: Callable[[Sequence[ServerReport]], Sequence[ServerReport]] = tuple,
+    ordered: Callable[[Sequence[ServerReport]], Sequence[ServerReport]] | None = None,
 ) -> list[str | None]:
     """Return the names of the servers that a command is for; None stands for the only server.
 
     :param in_all: whether --all stands for this server.
-    :param ordered: returns the servers of --all in the order of the command.
+    :param ordered: returns all servers in the order of the command; None: as they are named, or as they come.
     :raises ZeroscaleError: there was no answer, or names and --all are given.
     """
-    if not args.all:
-        return list(dict.fromkeys(args.servers)) or [None]
-    if args.servers:
+    if args.all and args.servers:
         raise UsageError("give names or --all, not both")
-    return [each.name for each in ordered([each for each in client.ask(ProxyReport, "status").servers if in_all(each)])]
+    named = list(dict.fromkeys(args.servers))
+    if not args.all and (ordered is None or len(named) < 2):
+        return [*named] or [None]
+    reports = client.ask(ProxyReport, "status").servers
+    if ordered is not None:
+        reports = tuple(ordered(reports))
+    if args.all:
+        return [each.name for each in reports if in_all(each)]
+    places = {each.name: place for place, each in enumerate(reports)}
+    return [*sorted(named, key=lambda name: places.get(name, len(places)))]
 
 
 def ask_each(

@@ -56,6 +56,9 @@ async def test_all_are_put_to_sleep_before_what_they_need(harness: CtlHarness) -
         "app is being put to sleep: it is stopping",
         "db is being put to sleep: it is still needed by app",
     ]
+    run = await harness.run("sleep", "db", "api", "unknown")
+    assert [line.split()[0] for line in run.out.splitlines()] == ["api", "db"]
+    assert run.code != 0 and "unknown" in run.err
 
 
 @pytest_twisted.ensureDeferred
