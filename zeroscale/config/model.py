@@ -188,6 +188,10 @@ def _mixed(listen: tuple[str, ...]) -> bool:
     return len({is_udp(each) for each in listen}) > 1
 
 
+DEFAULT_WAKE_TIMEOUT = 5.0
+DEFAULT_SESSION_TIMEOUT = 60.0
+"""Seconds."""
+
 ONLY_V2 = "version 1 of the PROXY protocol is for TCP; over UDP write v2"
 
 TRANSPORT_RULES = (
@@ -233,6 +237,21 @@ TRANSPORT_RULES = (
         'is for Bedrock: write {1} = "bedrock"',
     ),
     Rule(("hold", "listen"), lambda hold, listen: hold and not is_udp(listen[0]), "is for UDP, but {1} is for TCP"),
+    Rule(
+        ("session_timeout", "listen"),
+        lambda seconds, listen: seconds != DEFAULT_SESSION_TIMEOUT and not is_udp(listen[0]),
+        "is for UDP, but {1} is for TCP",
+    ),
+    Rule(
+        ("wake_timeout", "listen"),
+        lambda seconds, listen: seconds != DEFAULT_WAKE_TIMEOUT and is_udp(listen[0]),
+        "is for TCP, but {1} is for UDP",
+    ),
+    Rule(
+        ("waiting", "listen"),
+        lambda waiting, listen: waiting != "auto" and is_udp(listen[0]),
+        "is for TCP, but {1} is for UDP",
+    ),
 )
 """What holds for the main port and for each further one."""
 
@@ -325,7 +344,9 @@ class PortConfig(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = None
     wake_on: Annotated[str | None, key("as `wake_on` of the server, for this port", kind="wake_on")] = None
-    wake_timeout: Annotated[Timeout, key("as `wake_timeout` of the server, for this port", labels=True)] = 5.0
+    wake_timeout: Annotated[Timeout, key("as `wake_timeout` of the server, for this port", labels=True)] = (
+        DEFAULT_WAKE_TIMEOUT
+    )
     waiting: Annotated[
         Waiting, key("as `waiting` of the server, for this port", default="page for HTTP, else hold", labels=True)
     ] = "auto"
@@ -340,7 +361,7 @@ class PortConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     hold: Annotated[bool, key("as `hold` of the server (UDP), for this port", labels=True)] = False
     session_timeout: Annotated[Timeout, key("as `session_timeout` of the server (UDP), for this port", labels=True)] = (
-        60.0
+        DEFAULT_SESSION_TIMEOUT
     )
     cookie: Annotated[bool, key("as `cookie` of the server (Bedrock), for this port", labels=True)] = True
     send_proxy_protocol: Annotated[
@@ -780,7 +801,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     wake_timeout: Annotated[
         Timeout,
         key("close a client that has not sent it after this long, without waking the server", group=TCP),
-    ] = 5.0
+    ] = DEFAULT_WAKE_TIMEOUT
     waiting: Annotated[
         Waiting,
         key(
@@ -809,7 +830,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     session_timeout: Annotated[
         Timeout, key("how long a client may send nothing until its datagrams begin a new session", group=UDP)
-    ] = 60.0
+    ] = DEFAULT_SESSION_TIMEOUT
     cookie: Annotated[
         bool,
         key(
