@@ -320,7 +320,7 @@ def test_a_client_that_sends_seldom_does_not_count(harness: DatagramHarness) -> 
 
 def pattern_met_by_three_datagrams(after: float) -> bool:
     """Whether a client that never sends what a pattern matches counts, so many seconds after we have listened."""
-    with datagram_harness(PatternConversation(regex.compile(b"join"))) as harness:
+    with datagram_harness(PatternConversation(regex.compile(b"join"), lambda: 0.0)) as harness:
         harness.set_status(Status.running)
         harness.clock.advance(after)
         session(harness)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import tracemalloc
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroscale.errors import ProtocolError
+from zeroscale.protocols.sniffing import LONGEST_MATCHING
 from zeroscale.protocols.udp import (
     MOST_ADDRESSES,
     PAUSE,
@@ -129,16 +132,32 @@ def test_sessions_of_clients_meet_the_rule_and_those_of_scanners_do_not() -> Non
 
 
 def test_a_pattern_matches_from_the_first_byte_on() -> None:
-    conversation = PatternConversation(regex.compile(rb"\x01.hello", regex.DOTALL))
+    conversation = PatternConversation(regex.compile(rb"\x01.hello", regex.DOTALL), lambda: 0.0)
     assert not wakes(conversation, b" \x01\nhello")
     assert wakes(conversation, b"\x01\nhello world")
     assert conversation.rule is None
 
 
 def test_a_pattern_that_takes_long_is_not_tried_again_at_once() -> None:
-    conversation = PatternConversation(regex.compile(rb"(a|aa|a+)+$"))
+    conversation = PatternConversation(regex.compile(rb"(a|aa|a+)+$"), lambda: 0.0)
     with pytest.raises(ProtocolError, match="takes too long"):
         wakes(conversation, b"a" * 1000 + b"b")
     with pytest.raises(ProtocolError, match="on another datagram"):
         wakes(conversation, b"aaa", now=PAUSE / 2)
     assert wakes(conversation, b"aaa", now=PAUSE)
+
+
+def test_many_matches_that_take_a_while_each_take_a_share_of_the_time() -> None:
+    used = itertools.count(0, LONGEST_MATCHING / 4)  # at the beginning of a match, and at its end
+    conversation = PatternConversation(regex.compile(b"a"), cpu=lambda: float(next(used)))
+    matched = 0
+    for step in range(10_000):
+        with contextlib.suppress(ProtocolError):
+            matched += wakes(conversation, b"a", now=step / 10_000)
+    at_once, in_a_second = 4, 4 / PAUSE
+    assert matched == pytest.approx(at_once + in_a_second, abs=2)
+
+
+def test_a_good_pattern_is_matched_as_often_as_datagrams_come() -> None:
+    conversation = PatternConversation(regex.compile(b"a"), cpu=lambda: 0.0)
+    assert all(wakes(conversation, b"a") for _ in range(10_000))

@@ -7,7 +7,7 @@ client's: scanners send one datagram, or two.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -24,8 +24,12 @@ MOST_ADDRESSES = 8192
 """Addresses that are counted at once, for one port: 2 MiB. A client whose address is crowded out by a flood of others
 has to send its second datagram before so many others have sent their first."""
 
-PAUSE = 10 * LONGEST_MATCHING
-"""Seconds without a match after one that took too long: a bad pattern would let strangers use all of the CPU."""
+SHARE = 10
+"""Matching takes one part of so many of the time: a bad pattern would let strangers use all of the CPU."""
+
+PAUSE = SHARE * LONGEST_MATCHING
+"""Seconds without a match after one that took too long; the longest one, and shorter ones of that time together, may be
+made at once."""
 
 WAKES = Reply(wake=WakeRequested())
 
@@ -146,24 +150,29 @@ class PatternConversation(UdpConversation):
     """The same, where a pattern wakes the server: each client's first datagram has to match it, from its first byte on.
 
     It may be sent again: a client that has no session has sent no other before.
+
+    :param cpu: returns the seconds of CPU that the thread has used.
     """
 
-    def __init__(self, pattern: regex.Pattern[bytes]) -> None:
+    def __init__(self, pattern: regex.Pattern[bytes], cpu: Callable[[], float]) -> None:
         super().__init__(WakeRule())
         self.rule = None
         self._pattern = pattern
-        self._paused_until = -math.inf
+        self._cpu = cpu
+        self._paid_until = -math.inf
 
     def receive(self, datagram: bytes, host: str, port: int, now: float) -> Reply:
         """Match a datagram.
 
         :raises ProtocolError: that takes too long, or has just done so.
         """
-        if now < self._paused_until:
+        if self._paid_until > now + PAUSE:
             raise ProtocolError("wake_on's pattern took too long on another datagram")
+        began = self._cpu()
         try:
             found = self._pattern.match(datagram[:LONGEST_MATCHED], timeout=LONGEST_MATCHING)
         except TimeoutError:
-            self._paused_until = now + PAUSE
+            self._paid_until = now + 2 * PAUSE
             raise ProtocolError("wake_on's pattern takes too long on what it sent; make the pattern simpler") from None
+        self._paid_until = max(self._paid_until, now) + SHARE * (self._cpu() - began)
         return WAKES if found else NO_REPLY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from time import thread_time
 
 from twisted.internet.defer import Deferred
 
@@ -29,7 +30,7 @@ def conversation(port: ServerPort, key: bytes, now: Callable[[], float]) -> Data
     :param now: the monotonic clock.
     """
     pattern = trigger(port).pattern
-    return UdpConversation(wake_rule(port)) if pattern is None else PatternConversation(pattern)
+    return UdpConversation(wake_rule(port)) if pattern is None else PatternConversation(pattern, thread_time)
 
 
 def trigger(port: ServerPort) -> triggers.WakeTrigger:
