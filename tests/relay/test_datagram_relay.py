@@ -19,8 +19,8 @@ from relay.datagram_fixture import Observer, Relaying, datagram_socket, relaying
 from zeroscale.errors import RelayError
 from zeroscale.relay.datagram_loop import DatagramLoop
 from zeroscale.relay.datagram_queue import MOST_WAITING
-from zeroscale.relay.datagram_relay import RESERVE
-from zeroscale.relay.datagram_session import Drop, SessionEnd
+from zeroscale.relay.datagram_relay import LONGEST_TURN, RESERVE
+from zeroscale.relay.datagram_session import DatagramClient, Drop, SessionEnd
 from zeroscale.sockets.datagram_socket import listen_datagrams
 
 NUMBER = struct.Struct("!II")
@@ -371,6 +371,26 @@ def test_a_crash_ends_all_sessions_and_the_next_port_starts_it_again(
         again = running.listen(server)
         client.sendto(b"again", again.port.address)
         assert running.receive(server) == b"again"
+
+
+def test_newcomers_take_a_bounded_part_of_a_turn_of_the_reactor(
+    monkeypatch: pytest.MonkeyPatch, running: Relaying
+) -> None:
+    observer = running.listen(None)
+    arrived = observer.arrived
+
+    def arrive_slowly(client: DatagramClient, datagrams: list[bytes]) -> None:
+        running.clock.advance(LONGEST_TURN * 0.6)
+        arrived(client, datagrams)
+
+    monkeypatch.setattr(observer, "arrived", arrive_slowly)
+    for number in range(5):
+        observer.port.loop_port.queue.put(DatagramClient(("192.0.2.1", number), b""), b"x")
+    taken = []
+    while observer.port.has_waiting:
+        observer.port.pass_on()
+        taken.append(len(observer.arrivals))
+    assert taken == [2, 4, 5]
 
 
 def test_sessions_leave_descriptors_for_others(

@@ -1,8 +1,8 @@
 """The datagrams that wait for the reactor, or for a session that it has decided to open. Bounded; used by two threads.
 
 A datagram that comes while its session is being opened must not overtake those before it, nor be overtaken. So what
-waits is kept by client: the reactor takes all of one client's at once, and once it `expect`s a session, all that comes
-for it waits for the relay's thread to `collect` it.
+waits is kept by client: the reactor takes some of one client's at once, and once it `expect`s a session, what is left
+and all that comes for it waits for the relay's thread to `collect` it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ MOST_WAITING = 1024
 MOST_WAITING_BYTES = 4 * 1024 * 1024
 """Datagrams, and their bytes, that wait for one port: what comes in during a turn of a busy reactor. Without the second
 bound, forged datagrams of the greatest length would take 64 MiB."""
+
+MOST_TAKEN = 16
+"""Datagrams of one client that are taken at once: one that sends a flood must not stop the reactor."""
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -48,12 +51,15 @@ class DatagramQueue(Generic[Key]):
             return True
 
     def take(self) -> tuple[Key, list[bytes]] | None:
-        """Remove and return the client that has waited longest, with all its datagrams; None if nothing waits."""
+        """Remove and return the client that has waited longest, with its first datagrams; None if nothing waits."""
         with self._lock:
             if not self._waiting:
                 return None
             key = next(iter(self._waiting))
             datagrams = self._waiting.pop(key)
+            if len(datagrams) > MOST_TAKEN:  # the rest waits behind the other clients
+                self._waiting[key] = datagrams[MOST_TAKEN:]
+                datagrams = datagrams[:MOST_TAKEN]
             self._forget(datagrams)
             return key, datagrams
 

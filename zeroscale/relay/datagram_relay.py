@@ -30,6 +30,9 @@ from zeroscale.sockets.options import descriptor_limit
 MOST_CLIENTS = 64
 """Clients without a session that are passed on in one turn of the reactor."""
 
+LONGEST_TURN = 0.002
+"""Seconds after which no further one is passed on in this turn: the queue is filled again meanwhile."""
+
 MOST_SESSIONS = 4096
 
 RESERVE = 4
@@ -368,6 +371,7 @@ class DatagramPort:
 
     def pass_on(self) -> None:
         """Pass some of the clients that wait to the observer."""
+        until = self._clock() + LONGEST_TURN
         for _ in range(MOST_CLIENTS):
             found = None if self._closing is not None else self.loop_port.queue.take()
             if found is None:
@@ -377,6 +381,8 @@ class DatagramPort:
                 self._observer.arrived(client, datagrams)
             else:  # they came between the end of a session and the next one's beginning: later ones may be sent already
                 self._dropped[Drop.unsent] += len(datagrams)
+            if self._clock() >= until:
+                return
 
     def ended(self, session: DatagramSession, end: SessionEnd) -> None:
         """Report the end of a session."""
