@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -29,6 +30,23 @@ def test_an_answer_after_a_challenge() -> None:
     with serving(source()) as server:
         assert asked_info("127.0.0.1", server.port) == INFO
     assert len(server.received) == 2
+
+
+def test_the_time_of_an_answer_that_comes_while_the_request_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    send = socket.socket.send
+    took = []
+
+    def send_and_wait(sock: socket.socket, request: bytes) -> int:
+        began = time.monotonic()
+        sent = send(sock, request)
+        select.select([sock], [], [], 10)
+        took.append(time.monotonic() - began)
+        return sent
+
+    monkeypatch.setattr(socket.socket, "send", send_and_wait)
+    with serving(source()) as server, DatagramConnection(Address("127.0.0.1", server.port)) as connection:
+        _, latency = connection.ask(SourceQuery(Question.info), time.monotonic() + 10)
+    assert latency >= took[-1]
 
 
 def test_a_lost_request_is_sent_again() -> None:

@@ -79,8 +79,9 @@ class DatagramConnection:
         raise BackendError(f"{self._name}: no answer in time" + (f", but {wrong}" if wrong is not None else ""))
 
     def _send(self, request: bytes) -> float:
+        sent_at = time.monotonic()  # before: on one machine the answer may be there when the call returns
         self._socket.send(request)
-        return time.monotonic()
+        return sent_at
 
     def _receive(self, seconds: float) -> bytes | None:
         try:
