@@ -373,6 +373,20 @@ def test_a_crash_ends_all_sessions_and_the_next_port_starts_it_again(
         assert running.receive(server) == b"again"
 
 
+def test_the_server_gets_no_datagram_without_a_header_before(
+    running: Relaying, server: socket.socket, client: socket.socket
+) -> None:
+    observer = running.listen(server)
+    observer.header = b"header "
+    client.sendto(bytes(65507), observer.port.address)
+    running.until(lambda: observer.ends == [SessionEnd.failed])
+    client.sendto(b"x", observer.port.address)
+    assert running.receive(server) == b"header x"
+    client.sendto(b"y", observer.port.address)
+    assert running.receive(server) == b"y"
+    assert observer.port.counters().dropped[Drop.too_long] == 1
+
+
 def test_newcomers_take_a_bounded_part_of_a_turn_of_the_reactor(
     monkeypatch: pytest.MonkeyPatch, running: Relaying
 ) -> None:

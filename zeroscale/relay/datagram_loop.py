@@ -104,7 +104,8 @@ class DatagramLoop:
         """Begin a session, whose client the port's queue expects.
 
         :param early: datagrams to send to the server first; what the queue has kept follows them.
-        :param header: sent before the first datagram, as a part of it.
+        :param header: sent before the first datagram that the kernel takes, as a part of it; if it takes none of these,
+            the session ends.
         """
         self._commands.put(partial(self._admit, session, early, header))
 
@@ -242,12 +243,13 @@ class DatagramLoop:
             self._observer.session_ended(session, SessionEnd.failed)
             return
         self._sessions[fd] = port.sessions[session.client] = session
-        datagrams[0] = header + datagrams[0]
         for number, datagram in enumerate(datagrams):
-            self._send(session, datagram)
+            self._send(session, datagram if session.to_backend else header + datagram)
             if session.socket.fileno() < 0:  # it has ended by an ICMP error
                 port.dropped[Drop.unsent] += len(datagrams) - number - 1
                 return
+        if header and not session.to_backend:  # what follows would reach the server without it
+            self._end(session, SessionEnd.failed)
 
     def _end_live(self, session: DatagramSession, end: SessionEnd) -> None:
         if session.socket.fileno() >= 0:
