@@ -59,6 +59,19 @@ os.execve(sys.argv[1], sys.argv[1:], {})
 """
 """Run a command as a daemon that keeps neither descriptors nor variables nor its session."""
 
+HIDDEN_DAEMON = """
+import os, sys
+directory = os.getcwd()
+if os.fork():
+    os._exit(0)
+os.setsid()
+os.closerange(0, 99)
+os.chdir("/")
+code = f"import os, time; time.sleep(0.1); os.chdir({directory!r}); os.execv({sys.argv[1]!r}, {sys.argv[1:]!r})"
+os.execve(sys.executable, [sys.executable, "-S", "-c", code], {})
+"""
+"""The same, in which nothing shows for a moment whose it is, as while a process calls exec."""
+
 
 class Background:
     """Start scripts that leave a server in the background, and the multiplexers that they use.
@@ -187,6 +200,10 @@ def daemon(scripts: Background) -> str:
     return shlex.join([sys.executable, "-S", "-c", DAEMON, *shlex.split(scripts.server())])
 
 
+def hidden_daemon(scripts: Background) -> str:
+    return shlex.join([sys.executable, "-S", "-c", HIDDEN_DAEMON, *shlex.split(scripts.server())])
+
+
 EVERY_WAY = pytest.mark.parametrize(
     ("make_script", "runs_before"),
     [
@@ -199,6 +216,7 @@ EVERY_WAY = pytest.mark.parametrize(
         pytest.param(screen, ["screen", "-dmS", "other", "sleep", "60"], id="screen that ran before"),
         pytest.param(nohup, [], id="nohup"),
         pytest.param(daemon, [], id="a daemon"),
+        pytest.param(hidden_daemon, [], id="a daemon that is hidden at first"),
     ],
 )
 

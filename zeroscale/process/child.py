@@ -68,6 +68,10 @@ nothing since then is left alone, such as that of a window in which the server's
 PORT_CLOSES_WITHIN = 10.0
 """Seconds from the end of the last process of a server in the background until its port must be closed."""
 
+HIDDEN_AT_MOST = 0.5
+"""Seconds from the end of a start command for which a daemon that it has left may not be recognized: while it calls
+exec, neither its directory nor its variables can be read."""
+
 NAMED_AT_MOST = 5
 """Processes that a message names."""
 
@@ -510,6 +514,8 @@ class ServerProcess:
             return gone_for < PORT_CLOSES_WITHIN and self._group.background.port_is_open
         if self._command.ran_server or now - self._command_ended >= WINDOW_APPEARS_WITHIN:
             return False
+        if self._command.succeeded and now - self._command_ended < HIDDEN_AT_MOST:
+            return True
         background = self._group.background
         return background.multiplexer_began or (
             self._command.succeeded and self._record is not None and background.may_get_window(self._record.argv)
