@@ -210,13 +210,13 @@ def test_each_port_has_answers_of_its_own(tmp_path: Path) -> None:
 QUERY = PortConfig(listen=("udp:27016",), server_port=27015, protocol="source-query")
 
 
-def setup(directory: Path, **values: Any) -> PluginSetup:
+def plugin_setup(directory: Path, **values: Any) -> PluginSetup:
     config = stub_config("game", "udp:27014", 27013, directory, **values)
     return PluginSetup(config, proxy_config(directory, config), FakeReactor())
 
 
 def test_a_main_port_that_is_queried_is_ready_once_it_answers(tmp_path: Path) -> None:
-    made = setup(tmp_path, protocol="source-query")
+    made = plugin_setup(tmp_path, protocol="source-query")
     assert isinstance(made.probe, QueriedServer)
     assert made.probe.check_pace == REQUEST
     assert isinstance(made.probe.main, SourceProbe)
@@ -224,14 +224,14 @@ def test_a_main_port_that_is_queried_is_ready_once_it_answers(tmp_path: Path) ->
 
 def test_whether_it_is_ready_is_asked_of_the_main_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(udp_factory, "readiness", lambda config, reactor, probe, log: probe)
-    made = setup(tmp_path, ports=(QUERY,))
+    made = plugin_setup(tmp_path, ports=(QUERY,))
     assert isinstance(made.probe, QueriedServer)
     assert isinstance(made.make_readiness(), UdpProbe)
 
 
 def test_a_server_without_a_queried_port_has_a_plain_probe(tmp_path: Path) -> None:
     other = PortConfig(listen=("8123",), server_port=8100, protocol="http")
-    assert setup(tmp_path, ports=(other,)).queried is None
+    assert plugin_setup(tmp_path, ports=(other,)).queried is None
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_server_without_a_queried_port_has_a_plain_probe(tmp_path: Path) -> No
 def test_a_server_that_says_who_is_on_is_asked_before_it_is_stopped(
     tmp_path: Path, values: dict[str, Any], asked: bool
 ) -> None:
-    made = setup(tmp_path, **values)
+    made = plugin_setup(tmp_path, **values)
     settings = server_settings(made.config, proxy_config(tmp_path, made.config), made.plugin, made.player_lists)
     assert settings.policy.ask_players == asked
 
