@@ -59,6 +59,17 @@ def test_a_player_who_stops_waiting_does_not_cancel_the_start() -> None:
     assert harness.lifecycle.view.players == 0
 
 
+def test_a_stop_while_it_is_looked_for_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a call of asyncio that has just ended, the search has a result though it is cancelled."""
+    harness = LifecycleHarness()
+    monkeypatch.setattr(harness.plugin, "adopt", lambda: Deferred(lambda search: search.callback(None)))
+    harness.lifecycle.wake(PLAYER)
+    assert harness.status() is Status.starting
+    harness.lifecycle.close()
+    assert "start" not in harness.plugin.calls
+    assert "stop" in harness.plugin.calls
+
+
 def test_after_a_failed_start_the_next_login_starts_with_a_new_plugin() -> None:
     harness = LifecycleHarness()
     harness.start_fails = PluginError("no server.jar in /srv")

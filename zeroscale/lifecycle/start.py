@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from zeroscale.errors import PluginError, ServerUnavailable, StartRefused, ZeroscaleError
 from zeroscale.events import Cause
@@ -66,6 +66,14 @@ class StartAttempt:
         self.refused = False
         self.server_exists = False
         self.call: ShieldedCall[None] | None = None
+        self._is_abandoned = False
+
+    def abandon(self) -> None:
+        """Do nothing more with the server, though the cancelled call that is awaited may have a result all the same.
+
+        A call of asyncio that has just ended has one: its cancellation has no effect.
+        """
+        self._is_abandoned = True
 
     @property
     def problem(self) -> str | None:
@@ -99,6 +107,7 @@ class StartAttempt:
             except ServerUnavailable:
                 self.blocked = self.refused = True
                 raise
+            self._check_abandoned()
             self.waits_for_needs = False
         now = self._dependencies.clock.seconds()
         self.needs_seconds, self.started_at = now - self.started_at, now
@@ -117,6 +126,7 @@ class StartAttempt:
         except PluginError:
             self.blocked = True  # by an API that does not answer, say: that is no crash of the server
             raise
+        self._check_abandoned()
         if found is Status.stopping:
             return None
         if found is not None:
@@ -124,6 +134,7 @@ class StartAttempt:
         self._dependencies.on_address(None)  # the address of the last run may be another server's now
         try:
             obstacle = await self._obstacle()
+            self._check_abandoned()
             if obstacle is not None:
                 self.blocked = True
                 raise PluginError(obstacle)
@@ -157,6 +168,7 @@ class StartAttempt:
         if pause_call is not None:
             with contextlib.suppress(ZeroscaleError):  # has been logged; the server is not paused then
                 await pause_call.wait()
+            self._check_abandoned()
         await ShieldedCall(self._plugin.resume()).wait()
         return await self._readiness.run()
 
@@ -175,6 +187,10 @@ class StartAttempt:
         timeout = self._policy.start_timeout
         now = self._dependencies.clock.seconds()
         return max(deadline, min(now + timeout, self.started_at + LONGEST_START * timeout))
+
+    def _check_abandoned(self) -> None:
+        if self._is_abandoned:
+            raise CancelledError
 
     async def _obstacle(self) -> str | None:
         obstacle = self._dependencies.start_obstacle()

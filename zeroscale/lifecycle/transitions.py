@@ -412,6 +412,8 @@ class ServerTransitions:
         self._end_cause = None
         self._is_hurried = False
         self._failure_after_stop = None
+        if self._start_attempt is not None:
+            self._start_attempt.abandon()
         self._state_task.cancel()
         self.idle_monitor.pause_timer()
         if self.record.is_down:
