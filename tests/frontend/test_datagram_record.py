@@ -109,7 +109,7 @@ def test_operators_read_of_clients_that_count_unless_an_event_tells_of_them(
     [line] = caplog.records
     assert line.levelno == level
     label = "Ada (192.0.2.1:9)" if name else "192.0.2.1:9"
-    datagrams = f"{sent} datagrams to the server, 0 to the client"
+    datagrams = f"datagrams: {sent} to the server, 0 to the client"
     assert line.getMessage() == f"survival: {label}: idle after 70.0 s ({datagrams})"
     assert world.player.away_since == 105.0
     stats = world.stats.snapshot(0.0)

@@ -110,8 +110,8 @@ class DatagramRecord:
         label = f"{quoted_name(name)} ({self._client.address})" if name else self._client.address
         where = f" on {self.backend.listen}" if self.backend.listen else ""
         line = (
-            f"{server}: {label}: {end.value} after {seconds:.1f} s{where} ({session.to_backend} datagrams to the "
-            f"server, {session.to_client} to the client)"
+            f"{server}: {label}: {end.value} after {seconds:.1f} s{where} (datagrams: {session.to_backend} to "
+            f"the server, {session.to_client} to the client)"
         )
         fields: dict[str, object] = {
             "peer": self._client.address,
