@@ -131,7 +131,7 @@ def test_the_line_of_a_further_port_says_which_one(caplog: pytest.LogCaptureFixt
     world.record.backend.listen = "udp:19132"
     world.record.end(SessionEnd.closed)
     [line] = caplog.records
-    assert ": closed after 0.0 s on udp:19132 (0 datagrams" in line.getMessage()
+    assert ": closed after 0.0 s on udp:19132 (datagrams: 0" in line.getMessage()
 
 
 def test_the_end_by_an_error_of_the_servers_machine_is_reported() -> None:
