@@ -190,7 +190,7 @@ RULES = [
     ),
     Rule(
         ("frontend",),
-        (*VALUES, "message_template", "protocols", "reactor", "relay", "sockets", "system.host_endpoint"),
+        (*VALUES, "message_template", "protocols", "reactor", "relay", "reports", "sockets", "system.host_endpoint"),
         outside=("twisted", "zope"),
         never=(*REACTOR, "hashlib", "secrets"),  # they load OpenSSL's libcrypto: 3.3 MiB
     ),

@@ -94,7 +94,7 @@ class DatagramHarness:
         return self.relaying.receive_from(sock)
 
     def dropped(self, reason: str) -> int:
-        return self.listener.totals().dropped.get(reason, 0)
+        return self.listener.report().dropped.get(reason, 0)
 
 
 @contextlib.contextmanager

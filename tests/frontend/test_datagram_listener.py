@@ -100,7 +100,7 @@ def session(harness: DatagramHarness) -> None:
 
 
 def all_dropped(harness: DatagramHarness) -> int:
-    return sum(harness.listener.totals().dropped.values())
+    return sum(harness.listener.report().dropped.values())
 
 
 # Asleep
@@ -168,7 +168,7 @@ def test_a_locked_server_is_not_woken_and_takes_no_newcomers(harness: DatagramHa
     dropped = harness.dropped("refused")
     harness.client.send(b"x")
     harness.until(lambda: harness.dropped("refused") == dropped + 1)
-    assert harness.listener.totals().sessions == 0
+    assert harness.listener.report().sessions == 0
 
 
 def test_a_locked_server_that_runs_answers_and_says_why_it_takes_nobody(
@@ -182,7 +182,7 @@ def test_a_locked_server_that_runs_answers_and_says_why_it_takes_nobody(
         assert talking.receive(talking.client) == answer
     assert talker.refusals == ["kick running Steve"]
     assert [reason for _, reason in talking.server.refusals] == ["lockout"]
-    assert talking.listener.totals().sessions == 0
+    assert talking.listener.report().sessions == 0
 
 
 # Held until it is ready
@@ -306,7 +306,7 @@ def test_a_session_is_relayed_and_counts_once_its_client_has_met_the_rule(harnes
     harness.game.sendto(b"world!", sender)
     assert harness.receive(harness.client) == b"world!"
     harness.until(lambda: player.moved() == (15, 6))
-    totals = harness.listener.totals()
+    totals = harness.listener.report()
     assert (totals.to_server, totals.to_client, totals.sessions, harness.backend.clients) == (3, 1, 1, 1)
 
 
@@ -361,7 +361,7 @@ def test_a_query_is_answered_by_the_conversation_and_opens_no_session(talking: D
     talking.set_status(Status.running)
     talking.client.send(b"?info")
     assert talking.receive(talking.client) == b"info"
-    assert talking.listener.totals().sessions == 0
+    assert talking.listener.report().sessions == 0
     session(talking)
     [player] = talking.server.sessions
     talking.until(lambda: player.moved() == (5, 0))  # no rule: it counts by its bytes at once
@@ -395,7 +395,7 @@ def test_the_first_datagram_begins_with_a_header_that_names_the_client(harness: 
     header += port.to_bytes(2, "big") + own.to_bytes(2, "big")
     assert harness.receive(harness.game) == header + b"hello"
     session(harness)
-    harness.until(lambda: harness.listener.totals().to_server == 2)
+    harness.until(lambda: harness.listener.report().to_server == 2)
     [player] = harness.server.sessions
     harness.client.send(b"hello")
     harness.receive(harness.game)
@@ -470,11 +470,11 @@ def test_answers_that_are_longer_than_the_question_are_limited_unless_the_addres
     for _ in range(20):
         talking.client.send(b"long")
     talking.until(lambda: talking.dropped("answer-limit") == 10)
-    assert talking.listener.totals().answers == 10
+    assert talking.listener.report().answers == 10
     for _ in range(20):
         talking.client.send(b"same")
         talking.client.send(b"proved")
-    talking.until(lambda: talking.listener.totals().answers == 50)
+    talking.until(lambda: talking.listener.report().answers == 50)
 
 
 def test_a_conversation_answers_later_and_at_its_own_time(talking: DatagramHarness, talker: Talker) -> None:
@@ -522,4 +522,4 @@ def test_a_closed_listener_ignores_newcomers_and_leaves_sessions_alone(harness: 
     harness.listener.close()
     harness.new_client().send(b"x")
     session(harness)
-    assert harness.listener.totals().sessions == 1
+    assert harness.listener.report().sessions == 1

@@ -29,6 +29,7 @@ from zeroscale.protocols.proxy_protocol import Endpoint, encode
 from zeroscale.protocols.udp import UdpConversation, WakeRule
 from zeroscale.relay.datagram_relay import DatagramPort
 from zeroscale.relay.datagram_session import DatagramClient, DatagramSession, SessionEnd
+from zeroscale.reports import DatagramReport
 from zeroscale.status import ClientInfo, ServerSnapshot, Status
 
 TAKEN_OVER = 60.0
@@ -45,23 +46,6 @@ class DatagramSettings(Struct, frozen=True):
 
     hold: bool = False
     health_check: Sequence[Network] = ()
-
-
-class DatagramTotals(Struct, frozen=True):
-    """Sums of a port since it was opened; see also `relay.datagram_session.DatagramCounters`.
-
-    :ivar answers: datagrams that we have sent ourselves.
-    :ivar dropped: datagrams, by reason.
-    :ivar sessions: sessions ever opened.
-    """
-
-    to_server: int = 0
-    to_server_bytes: int = 0
-    to_client: int = 0
-    to_client_bytes: int = 0
-    answers: int = 0
-    dropped: dict[str, int] = {}
-    sessions: int = 0
 
 
 class ListeningSocket:
@@ -155,7 +139,7 @@ class DatagramListener:
         """The number of clients whose datagrams are kept."""
         return len(self._hold)
 
-    def totals(self) -> DatagramTotals:
+    def report(self) -> DatagramReport:
         """Return the sums now."""
         found = [sock.port.counters() for sock in self._sockets]
         dropped = Counter({**self._dropped, "answer-limit": self._replies.limited})
@@ -166,7 +150,7 @@ class DatagramListener:
         def added(name: str) -> int:
             return sum(getattr(counters, name) for counters in found)
 
-        return DatagramTotals(
+        return DatagramReport(
             to_server=added("to_backend"),
             to_server_bytes=added("to_backend_bytes"),
             to_client=added("to_client"),

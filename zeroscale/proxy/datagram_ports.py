@@ -12,8 +12,6 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 
-from msgspec.structs import asdict
-
 from zeroscale.config import udp_listen
 from zeroscale.config.model import PortConfig
 from zeroscale.errors import ConfigError, RelayError
@@ -154,7 +152,7 @@ class DatagramListenPort:
 
     def report(self) -> DatagramReport:
         """Return the sums since the port was opened."""
-        return DatagramReport() if self._listener is None else DatagramReport(**asdict(self._listener.totals()))
+        return DatagramReport() if self._listener is None else self._listener.report()
 
     def _listen(self) -> None:
         port = self._port
