@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,7 +111,6 @@ def test_a_server_is_woken_played_on_and_stopped_when_it_is_idle(games: list[Gam
     game = Game(tmp_path)
     games.append(game)
     assert [game.ask(), game.ask()] == [None, None]
-    time.sleep(0.1)
     assert len(processes_in(tmp_path)) == 1  # zeroscale's own
     for _ in range(2):
         game.play()
