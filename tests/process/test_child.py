@@ -20,7 +20,7 @@ from plugins.process_fixture import ProcessFixture, children, unrelated_process,
 
 from zeroscale.errors import PluginError, StartRefused
 from zeroscale.process import child as module
-from zeroscale.process import procfs
+from zeroscale.process import inherited_lock, procfs
 from zeroscale.process import record as record_module
 from zeroscale.process.child import ServerProcess
 from zeroscale.process.directory_lock import DirectoryLock
@@ -737,6 +737,30 @@ async def test_it_has_not_ended_while_its_lock_is_held(
     process.send("stop")
     assert await process.wait() == 0
     assert all(polls)
+
+
+async def test_a_hidden_child_has_not_ended_before_its_exit_code_is_known(
+    process_fixture: ProcessFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EXIT_INTERVAL", 0.001)
+    monkeypatch.setattr(module, "PIDFD_RECHECK_INTERVAL", 0.001)
+    process = process_fixture.process()
+    await start(process, ECHO)
+    polled = asyncio.Event()
+
+    def hide(_what: object) -> list[int]:
+        polled.set()
+        return []
+
+    monkeypatch.setattr(procfs, "session_members", hide)
+    monkeypatch.setattr(procfs, "lock_holders", hide)
+    monkeypatch.setattr(inherited_lock, "is_held", lambda _path: False)
+    for _poll in range(2):
+        await asyncio.wait_for(polled.wait(), 60)
+        polled.clear()
+    assert process.alive
+    process.send("stop")
+    assert await process.wait() == 0
 
 
 async def test_an_end_without_an_event_is_found(

@@ -17,7 +17,7 @@ from peers.programs import wait_until
 from zeroscale.errors import PluginError
 from zeroscale.process import procfs
 from zeroscale.process.background import ServerSigns
-from zeroscale.process.group import MARK, ProcessGroup, mark_of
+from zeroscale.process.group import MARK, ChildState, ProcessGroup, mark_of
 from zeroscale.process.record import ProcessRecord
 
 
@@ -76,7 +76,7 @@ def test_a_lock_that_cannot_be_made(tmp_path: Path) -> None:
 def test_nothing_was_ever_started(group: ProcessGroup) -> None:
     assert not group.find(None)
     assert group.members() == []
-    assert group.exit_code() is None
+    assert group.poll_child().exit_code is None
     group.signal(signal.SIGTERM)
     group.forget()
 
@@ -84,11 +84,11 @@ def test_nothing_was_ever_started(group: ProcessGroup) -> None:
 def test_a_child_until_its_end(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
     group.track_child(child, record_of(child))
     assert group.members() == [child.pid]
-    assert group.exit_code() is None
+    assert group.poll_child().exit_code is None
     group.signal(signal.SIGTERM)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert group.members() == []
-    assert group.exit_code() == 143
+    assert group.poll_child().exit_code == 143
     group.forget()
     assert child.returncode == -signal.SIGTERM
 
@@ -127,7 +127,7 @@ def test_a_process_that_inherited_the_lock_is_a_member_in_any_session(group: Pro
 def test_the_recorded_process_is_found(group: ProcessGroup, child: subprocess.Popen[bytes]) -> None:
     assert group.find(record_of(child))
     assert group.members() == [child.pid]
-    assert group.exit_code() is None, "no child of whoever finds it"
+    assert group.poll_child() == ChildState(has_ended=True), "no child of whoever finds it"
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -171,7 +171,7 @@ def test_an_exit_code_is_unknown_after_another_wait(group: ProcessGroup, child: 
     group.track_child(child, record_of(child))
     child.kill()
     child.wait()
-    assert group.exit_code() is None
+    assert group.poll_child().exit_code is None
     assert group.members() == []
     group.forget()
 

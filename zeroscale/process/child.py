@@ -399,8 +399,9 @@ class ServerProcess:
             self._save_record()
         # Twice: a process that forks and ends while the table is read could hide its child once.
         members = self._group.members() or self._group.members()
+        child = self._group.poll_child()
         if self._exit_code is None:
-            self._exit_code = self._group.exit_code()
+            self._exit_code = child.exit_code
         loop = asyncio.get_running_loop()
         if self._command is None:
             self._follow_command(members)
@@ -412,7 +413,8 @@ class ServerProcess:
         if members:
             has_ended = loop.time() - self._last_seen > SHELLS_END_WITHIN and not self._group.lock_is_held()
         else:
-            has_ended = not self._group.lock_is_held() and not self._may_still_appear(loop.time())
+            # A child that calls exec is hidden, and lets go of the lock before its end can be seen.
+            has_ended = child.has_ended and not self._group.lock_is_held() and not self._may_still_appear(loop.time())
         if has_ended:
             self._finish()
             return

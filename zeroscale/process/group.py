@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from msgspec import Struct
+
 from zeroscale.errors import PluginError, StateError
 from zeroscale.process import inherited_lock, procfs
 from zeroscale.process.background import BackgroundServer, CommandRun, ServerSigns
@@ -40,6 +42,17 @@ is hidden for a moment while it calls exec. Nothing else is done meanwhile."""
 def mark_of(directory: Path) -> str:
     """Return the value of `MARK` for the server of a state directory."""
     return str(resolved(directory) / LOCK)
+
+
+class ChildState(Struct, frozen=True):
+    """What the system says of a server's first process.
+
+    :ivar has_ended: also if it is not our child, so that its end cannot be observed.
+    :ivar exit_code: 128 plus the signal's number if a signal ended it; None: it has not ended, or is not our child.
+    """
+
+    has_ended: bool
+    exit_code: int | None = None
 
 
 class ProcessGroup:
@@ -180,24 +193,21 @@ class ProcessGroup:
         except OSError as error:
             raise PluginError(f"cannot send {signal.Signals(number).name} to the server: {error.strerror}") from error
 
-    def exit_code(self) -> int | None:
-        """Return the exit code of the first process, 128 plus the signal's number if a signal ended it.
-
-        None: it has not ended, or is not our child.
-        """
+    def poll_child(self) -> ChildState:
+        """Return whether the first process has ended, and its exit code."""
         if self._child is None:
-            return None
+            return ChildState(has_ended=True)
         if not procfs.PROC.is_dir():
             code = self._child.poll()
-            return 128 - code if code is not None and code < 0 else code
+            return ChildState(code is not None, 128 - code if code is not None and code < 0 else code)
         try:
             # It is not reaped before all have ended: as a zombie it keeps its number, which is the session's, in use.
             ended = os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:  # another part of the program has waited for it
-            return None
+            return ChildState(has_ended=True)
         if ended is None:
-            return None
-        return ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
+            return ChildState(has_ended=False)
+        return ChildState(True, ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status)
 
     def forget(self, *, running: bool = False) -> None:
         """Track no process any more: all have ended, or (`running`) are left running."""
