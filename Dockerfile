@@ -1,13 +1,15 @@
 # zeroscale in a container; its servers run in other containers or in a cluster. More: docs/container.md.
 #
-#   docker build -t zeroscale .
+#   docker build -t zeroscale --build-arg ZEROSCALE_COMMIT=$(git rev-parse HEAD) .
 
 FROM python:3.13-slim AS build
+ARG ZEROSCALE_COMMIT=
 WORKDIR /src
 COPY pyproject.toml setup.py README.md LICENSE constraints.txt ./
 COPY zeroscale zeroscale
 COPY twisted twisted
 COPY systemd systemd
+COPY share share
 COPY docs docs
 RUN python -m venv /opt/zeroscale && /opt/zeroscale/bin/pip install --no-cache-dir -c constraints.txt '.[docker,kubernetes]'
 

@@ -103,7 +103,10 @@ def test_the_wheel_has_the_package_and_the_examples(built: Path) -> None:
         for path in (ROOT / source).iterdir()
     }
     assert "zeroscale/py.typed" in ours and len(examples) > 10
-    assert shipped == ours | examples
+    shared = {path for path in files() if path.startswith("share/")}
+    placed = {name.partition(".data/data/")[2] for name in shipped if ".data/data/" in name}
+    assert placed == shared and len(shared) == 8
+    assert {name for name in shipped if ".data/" not in name} == ours | examples
 
 
 @pytest.fixture(scope="module")

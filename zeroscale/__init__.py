@@ -1,5 +1,13 @@
 """A scale-to-zero proxy. The names that plugin authors need can be imported from here, which is cheap."""
 
+import sys
+
+if sys.platform == "win32":
+    raise SystemExit(
+        "zeroscale does not run on Windows itself. It runs in the Windows Subsystem for Linux (WSL): "
+        "'wsl --install' installs that; then install zeroscale there, as on any Linux."
+    )
+
 from zeroscale.errors import PluginError
 from zeroscale.plugins.api import (
     Adoptable,

@@ -11,19 +11,19 @@ import pytest
 from ports import free_port
 from processes import Program, python
 
+from zeroscale.build_info import version_line
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.commands import ping
 from zeroscale.ctl.main import main
 from zeroscale.ctl.parser import build_parser
 from zeroscale.errors import ConfigError
 from zeroscale.status import Status
-from zeroscale.version import VERSION
 
 
 def test_as_a_process() -> None:
     with Program(python("-m", "zeroscale.ctl.main", "--version")) as program:
         assert program.wait() == 0
-    assert program.lines == [f"zeroscalectl {VERSION}"]
+    assert program.lines == [version_line("zeroscalectl")]
 
 
 @pytest.mark.parametrize("words", [[], ["fly"], ["ping"], ["ping", "a b"], ["join", "localhost", "--name", ""]])

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
+from zeroscale.build_info import PrintVersion
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_socket
 from zeroscale.ctl.commands import (
@@ -24,10 +25,10 @@ from zeroscale.ctl.commands import (
     reload,
     stats,
     status,
+    systemd,
     wake,
 )
 from zeroscale.errors import suggest
-from zeroscale.version import VERSION
 
 COMMANDS = (
     status,
@@ -43,6 +44,7 @@ COMMANDS = (
     join,
     check,
     init,
+    systemd,
     example,
     completion,
 )
@@ -64,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+    parser.add_argument("--version", action=PrintVersion)
     add_socket(parser)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:

@@ -13,10 +13,10 @@ from typing import Any, Literal, NoReturn
 import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 
+from zeroscale.build_info import PrintVersion
 from zeroscale.config.keys import Key, all_keys, keys_of, struct_of
 from zeroscale.config.model import PLAYERS, PROXIES, PROXY, SERVER, TCP, UDP, Config, ServerConfig
 from zeroscale.errors import ConfigError
-from zeroscale.version import VERSION
 
 PLUGIN_ARGUMENT = "--plugin-argument"
 """Declared for the help only: `options` removes it from the words before argparse parses them."""
@@ -214,7 +214,7 @@ def _add_the_proxy(group: argparse._ArgumentGroup, value: dict[str, Any]) -> Non
         action="store_true",
         help="'stop' typed here ends the proxy, every other line goes to the server's console",
     )
-    group.add_argument("--version", action="version", version=f"zeroscale {VERSION}", help="print the version")
+    group.add_argument("--version", action=PrintVersion)
 
 
 def _help(option: Option) -> str:

@@ -13,13 +13,16 @@ from zeroscale.ctl.server_names import server_names
 from zeroscale.ctl.socket_discovery import connect_all
 from zeroscale.errors import ZeroscaleError
 
-SHELLS = ("bash", "zsh")
+SHELLS = ("bash", "fish", "zsh")
+WORD = "|".join(SHELLS)
 SERVERS = "servers"
 """Not a shell: the scripts run `completion servers` for the names, which prints nothing where no proxy answers."""
 
 EPILOG = """\
 bash:  zeroscalectl completion bash > ~/.local/share/bash-completion/completions/zeroscalectl
+fish:  zeroscalectl completion fish > ~/.config/fish/completions/zeroscalectl.fish
 zsh:   zeroscalectl completion zsh > ~/.zfunc/_zeroscalectl    (a directory of your $fpath)
+"zeroscalectl systemd install" puts the scripts of both programs in place.
 """
 
 PREAMBLE = {
@@ -27,6 +30,11 @@ PREAMBLE = {
 _zeroscalectl_servers() {
   compgen -W "$(command zeroscalectl completion servers 2>/dev/null)" -- "$1"
 }
+""",
+    "fish": """\
+function _zeroscalectl_servers
+  command zeroscalectl completion servers 2>/dev/null
+end
 """,
     "zsh": """\
 _zeroscalectl_servers() {
@@ -47,7 +55,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("shell", choices=(*SHELLS, SERVERS), metavar="bash|zsh", help="the shell")
+    parser.add_argument("shell", choices=(*SHELLS, SERVERS), metavar=WORD, help="the shell")
     add_socket(parser)
     parser.set_defaults(run=run)
 
@@ -69,21 +77,25 @@ def run(args: argparse.Namespace) -> int:
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
     """Return the script for one shell.
 
-    :param parser: the parser of all commands; NAME completes servers, FILE and PATH files, DIR directories.
+    :param parser: the parser of a program; NAME completes servers, FILE and PATH files, DIR and DIRECTORY directories.
     """
     import shtab  # imported here: importing it takes longer than most commands
 
+    names = {"bash": "_zeroscalectl_servers", "fish": "(_zeroscalectl_servers)", "zsh": "_zeroscalectl_servers"}
     complete: dict[str, object] = {
-        "NAME": {"bash": "_zeroscalectl_servers", "zsh": "_zeroscalectl_servers"},
+        "NAME": names,
         "FILE": shtab.FILE,
         "PATH": shtab.FILE,
         "DIR": shtab.DIRECTORY,
+        "DIRECTORY": shtab.DIRECTORY,
     }
     for action in _actions(parser):
         if isinstance(action.metavar, str) and action.metavar in complete:
             action.complete = complete[action.metavar]  # type: ignore[attr-defined]  # the attribute that shtab reads
-        if action.metavar == "bash|zsh":
+        elif action.metavar == WORD:
             action.choices = SHELLS
+        elif action.choices is None and re.fullmatch("{.+}", str(action.metavar)):
+            action.choices = str(action.metavar).strip("{}").split(",")
     written = str(shtab.complete(parser, shell, preamble=PREAMBLE[shell]))
     return written.replace('"(*)::', '"*:')  # zsh: shtab's pattern for several words completes only the first one
 

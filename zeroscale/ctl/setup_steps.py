@@ -1,0 +1,228 @@
+"""Steps that change this machine: each says what it does, does it, and does nothing where it has been done already."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from zeroscale.errors import ConfigError
+
+LONGEST_COMMAND = 600.0
+"""Seconds after which a command has failed; stopping a large server may take minutes."""
+
+
+class Step(Protocol):
+    """One change."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        ...
+
+    def describe(self) -> str:
+        """Return what is to be done, in words that follow "Would "."""
+        ...
+
+    def do(self) -> None:
+        """Do it.
+
+        :raises ConfigError: that failed.
+        """
+        ...
+
+
+class WriteFile(Struct, frozen=True):
+    """Write a whole file, readable by all; its directory is made.
+
+    :ivar keep: leave a file that is there as it is.
+    """
+
+    path: Path
+    text: str
+    keep: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        """See `Step`."""
+        try:
+            return self.path.exists() and (self.keep or self.path.read_text("utf-8") == self.text)
+        except (OSError, UnicodeError):
+            return False
+
+    def describe(self) -> str:
+        """See `Step`."""
+        return f"write {self.path}"
+
+    def do(self) -> None:
+        """See `Step`."""
+        new = self.path.with_name(f".{self.path.name}.new")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            new.write_text(self.text, "utf-8")
+            new.chmod(0o644)
+            new.replace(self.path)
+        except OSError as error:
+            new.unlink(missing_ok=True)
+            raise ConfigError(f"cannot write {self.path}: {error.strerror}") from None
+
+
+class MakeLink(Struct, frozen=True):
+    """Make a symbolic link."""
+
+    path: Path
+    target: Path
+
+    @property
+    def is_done(self) -> bool:
+        """See `Step`."""
+        return self.path.is_symlink() and self.path.readlink() == self.target
+
+    def describe(self) -> str:
+        """See `Step`."""
+        return f"link {self.path} to {self.target}"
+
+    def do(self) -> None:
+        """See `Step`."""
+        if self.path.exists() and not self.path.is_symlink():
+            raise ConfigError(f"{self.path} exists and is no link; remove it first")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.unlink(missing_ok=True)
+            self.path.symlink_to(self.target)
+        except OSError as error:
+            raise ConfigError(f"cannot make the link {self.path}: {error.strerror}") from None
+
+
+class Remove(Struct, frozen=True):
+    """Remove a file or a link.
+
+    :ivar with_directory: its directory, too, if that is empty then.
+    """
+
+    path: Path
+    with_directory: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        """See `Step`."""
+        return not (self.path.exists() or self.path.is_symlink())
+
+    def describe(self) -> str:
+        """See `Step`."""
+        return f"remove {self.path}"
+
+    def do(self) -> None:
+        """See `Step`."""
+        try:
+            self.path.unlink(missing_ok=True)
+            if self.with_directory and not any(self.path.parent.iterdir()):
+                self.path.parent.rmdir()
+        except OSError as error:
+            raise ConfigError(f"cannot remove {self.path}: {error.strerror}") from None
+
+
+class MakeUser(Struct, frozen=True):
+    """Make a system account without a password, in a group of its own.
+
+    :ivar home: its home directory, which is not made.
+    """
+
+    name: str
+    home: Path
+
+    @property
+    def is_done(self) -> bool:
+        """See `Step`."""
+        return user_id(self.name) is not None
+
+    def describe(self) -> str:
+        """See `Step`."""
+        return f"make the system user {self.name}"
+
+    def do(self) -> None:
+        """See `Step`."""
+        options = ["--system", "--user-group", "--no-create-home", "--home-dir", str(self.home), "--shell"]
+        run(["useradd", *options, "/usr/sbin/nologin", self.name])
+
+
+class GiveTo(Struct, frozen=True):
+    """Give a directory of root's, and all that is in it, to a user. Links are not followed."""
+
+    directory: Path
+    user: str
+
+    @property
+    def is_done(self) -> bool:
+        """See `Step`."""
+        return self.directory.stat().st_uid != 0
+
+    def describe(self) -> str:
+        """See `Step`."""
+        return f"give {self.directory} to the user {self.user}"
+
+    def do(self) -> None:
+        """See `Step`."""
+        run(["chown", "-R", "-P", "--no-dereference", f"{self.user}:", str(self.directory)])
+
+
+class Run(Struct, frozen=True):
+    """Run a command each time.
+
+    :ivar explain: a command whose output says why it failed, if it does; (): none.
+    """
+
+    words: Sequence[str]
+    explain: Sequence[str] = ()
+
+    @property
+    def is_done(self) -> bool:
+        """See `Step`."""
+        return False
+
+    def describe(self) -> str:
+        """See `Step`."""
+        return f"run {' '.join(self.words)}"
+
+    def do(self) -> None:
+        """See `Step`."""
+        try:
+            run(self.words)
+        except ConfigError as error:
+            if not self.explain:
+                raise
+            raise ConfigError(f"{error}\n{run(self.explain)}".rstrip()) from None
+
+
+def run(words: Sequence[str]) -> str:
+    """Run a command, wait for it, and return what it wrote to its standard output.
+
+    :raises ConfigError: it is not there, or it failed; the text has what it wrote.
+    """
+    program = shutil.which(words[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if program is None:
+        raise ConfigError(f"{words[0]} is not installed")
+    try:
+        done = subprocess.run(
+            [program, *words[1:]], capture_output=True, text=True, timeout=LONGEST_COMMAND, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"{' '.join(words)}: not done in {LONGEST_COMMAND:g} s") from None
+    if done.returncode != 0:
+        output = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
+        raise ConfigError(f"{' '.join(words)}: {output}")
+    return done.stdout
+
+
+def user_id(name: str) -> int | None:
+    """Return the number of an account; None: there is none of this name."""
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
