@@ -54,6 +54,7 @@ RULES = [
     Rule(("__init__",), ("errors", "status", "version", "plugins.api")),
     Rule(("__main__",), ("daemon",)),
     Rule(("version", "errors", "characters"), ()),
+    Rule(("build_info",), ("version",), never=(*NETWORK, *CLOCKS)),
     Rule(("backoff",), (), never=(*PURE, "logging")),
     Rule(("hidden_addresses",), (), never=PURE),
     Rule(
@@ -236,6 +237,8 @@ RULES = [
         ("ctl",),
         (
             *VALUES,
+            "build_info",
+            "hidden_addresses",
             "reports",
             "version",
             "config",
@@ -244,6 +247,8 @@ RULES = [
             "history",
             "minecraft",
             "protocols",
+            "system.accounts",
+            "system.files",
         ),
         outside=("msgspec", "shtab"),
         never=REACTOR,
@@ -283,8 +288,14 @@ RULES = [
     ),
     Rule(
         ("daemon",),
-        ("backoff", "errors", "reactor", "version", "config", "proxy.service", "system"),
+        ("backoff", "build_info", "errors", "reactor", "version", "config", "proxy.service", "system"),
         outside=("twisted", "msgspec"),
+    ),
+    Rule(
+        ("daemon.share_files",),
+        ("version", "ctl.parser", "ctl.commands.completion"),
+        outside=("argparse_manpage",),
+        never=REACTOR,
     ),
     Rule(
         ("notify",),
@@ -325,7 +336,7 @@ RULES = [
     Rule(("notify.apprise_program",), (), outside=("apprise",)),
     Rule(("daemon.reference",), ("config", "control.metrics"), outside=("msgspec",)),
     Rule(("daemon.log_format",), ("characters", "hidden_addresses"), never=(*NETWORK, *FILES)),
-    Rule(("daemon.parser",), ("errors", "version", "config"), outside=("msgspec",), never=(*NETWORK, *FILES)),
+    Rule(("daemon.parser",), ("build_info", "errors", "config"), outside=("msgspec",), never=(*NETWORK, *FILES)),
 ]
 
 REACTOR_IMPORTERS = {"daemon.runtime", "proxy.service", "plugins.demo.program"}

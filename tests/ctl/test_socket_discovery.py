@@ -170,6 +170,10 @@ def test_none_answers(directory: Path) -> None:
     dead(directory / "run" / "control.sock")
     with pytest.raises(BackendError, match=r"no zeroscale answers on .*/run/control\.sock: Connection refused$"):
         found(directory)
+    for name in ("a", "b", "c", "d"):  # left by zeroscales that were killed
+        dead(directory / "run" / f"{name}.sock")
+    with pytest.raises(BackendError, match=r"control\.sock: .*/a\.sock: .*/b\.sock: .*; and 2 more do not$"):
+        found(directory)
 
 
 def test_what_is_named_is_meant(directory: Path, listen: Listen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ import pytest
 from ports import free_port
 from processes import DEADLINE, TELL_MODULES, Program, modules_of, python, wait_until
 
+from zeroscale.build_info import version_line
+
 
 def zeroscale(*words: str) -> Program:
     return Program(python("-m", "zeroscale", *words))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -69,7 +70,8 @@ class WriteFile(Struct, frozen=True):
             new.chmod(0o644)
             new.replace(self.path)
         except OSError as error:
-            new.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                new.unlink()
             raise ConfigError(f"cannot write {self.path}: {error.strerror}") from None
 
 

@@ -16,6 +16,9 @@ from zeroscale.reports import ProxyReport
 
 VARIABLE = "ZEROSCALE_SOCKET"
 
+MOST_PROBLEMS = 3
+"""Sockets that are named where none answers; killed zeroscales leave theirs."""
+
 
 def connect(args: argparse.Namespace, server: str | None = None) -> ControlClient:
     """Connect to the proxy that --socket or the environment names, else to the one that is found.
@@ -110,7 +113,8 @@ def _answering(directories: Sequence[Path]) -> Sequence[ControlClient]:
     if answering:
         return answering
     if problems:
-        raise BackendError("; ".join(problems))
+        more = f"; and {len(problems) - MOST_PROBLEMS} more do not" if len(problems) > MOST_PROBLEMS else ""
+        raise BackendError("; ".join(problems[:MOST_PROBLEMS]) + more)
     searched = ", ".join(map(str, directories))
     raise BackendError(f"no zeroscale runs here: no *{SUFFIX} in {searched}; if one runs elsewhere, give --socket PATH")
 

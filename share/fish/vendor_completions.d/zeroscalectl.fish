@@ -56,14 +56,14 @@ function _shtab_zeroscalectl_using
   test "$_shtab_zeroscalectl_cmdpath" = "$argv"
 end
 
-set -g _shtab_zeroscalectl_commands status history stats wake sleep keep-awake release lockout reload notify logs console ping join check init systemd 'systemd install' 'systemd uninstall' example completion
-set -g _shtab_zeroscalectl_opts_with_value --at --for --host --limit --name --output --plugin-argument --protocol --server --since --socket --state-directory --timeout --user -a -o
+set -g _shtab_zeroscalectl_commands status history stats wake sleep keep-awake release lockout reload notify logs console ping join check init systemd 'systemd install' 'systemd uninstall' health report example completion
+set -g _shtab_zeroscalectl_opts_with_value --at --config --for --host --limit --log --name --output --plugin-argument --protocol --server --since --socket --state-directory --timeout --unit --user -a -o
 
 complete -c zeroscalectl -e
 complete -c zeroscalectl -f
 
 complete -c zeroscalectl -n _shtab_zeroscalectl_using -s h -l help -d 'show this help message and exit'
-complete -c zeroscalectl -n _shtab_zeroscalectl_using -l version -d 'show program'"'"'s version number and exit'
+complete -c zeroscalectl -n _shtab_zeroscalectl_using -l version -d 'print the version'
 complete -c zeroscalectl -n _shtab_zeroscalectl_using -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the admin socket of the proxy (default: $ZEROSCALE_SOCKET, else the one that is found)'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using; and test $_shtab_zeroscalectl_npos -eq 0' -a status -d 'Shows the state of all servers, or of one: who is on, who woke it, why it does not sleep. Of several zeroscales all are asked that may be. This never wakes a server.'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using status' -s h -l help -d 'show this help message and exit'
@@ -163,6 +163,15 @@ complete -c zeroscalectl -n '_shtab_zeroscalectl_using systemd install' -l dry-r
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using systemd; and test $_shtab_zeroscalectl_npos -eq 0' -a uninstall -d 'Stops the service and its servers, and removes its unit. Servers and configuration are left.'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using systemd uninstall' -s h -l help -d 'show this help message and exit'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using systemd uninstall' -l dry-run -d 'print what would be done, and do nothing'
+complete -c zeroscalectl -n '_shtab_zeroscalectl_using; and test $_shtab_zeroscalectl_npos -eq 0' -a health -d 'Asks zeroscale itself; exits with 0 if it answers. A server that sleeps, or cannot be started, does not make zeroscale unhealthy, and nothing is woken.'
+complete -c zeroscalectl -n '_shtab_zeroscalectl_using health' -s h -l help -d 'show this help message and exit'
+complete -c zeroscalectl -n '_shtab_zeroscalectl_using health' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the admin socket of the proxy (default: $ZEROSCALE_SOCKET, else the one that is found)'
+complete -c zeroscalectl -n '_shtab_zeroscalectl_using; and test $_shtab_zeroscalectl_npos -eq 0' -a report -d 'Prints versions, the configuration without secrets, the state of the servers, and the last lines of the log without IP addresses. Read it before you publish it. This never wakes a server.'
+complete -c zeroscalectl -n '_shtab_zeroscalectl_using report' -s h -l help -d 'show this help message and exit'
+complete -c zeroscalectl -n '_shtab_zeroscalectl_using report' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the configuration file (default: /etc/zeroscale.toml, if it is there)'
+complete -c zeroscalectl -n '_shtab_zeroscalectl_using report' -l log -xka "(__fish_complete_path (commandline -ct))" -d 'the log file (default: the journal of --unit)'
+complete -c zeroscalectl -n '_shtab_zeroscalectl_using report' -l unit -x -d 'the unit of systemd (default: zeroscale)'
+complete -c zeroscalectl -n '_shtab_zeroscalectl_using report' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the admin socket of the proxy (default: $ZEROSCALE_SOCKET, else the one that is found)'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using; and test $_shtab_zeroscalectl_npos -eq 0' -a example -d 'Prints an example file, to be changed and saved where it belongs. Without a name: lists all.'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using example' -s h -l help -d 'show this help message and exit'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using example; and test $_shtab_zeroscalectl_npos -eq 0' -ka "compose.yaml zeroscale.toml minecraft.yaml rbac-deployment.yaml rbac-discovery.yaml rbac-statefulset.yaml zeroscale.yaml generic-twistd.service generic.service minecraft-twistd.service minecraft.service zeroscale-creative.socket zeroscale-leave.conf zeroscale-proxy.service zeroscale.service zeroscale.socket zeroscale@.service" -d 'the name of one of the files'

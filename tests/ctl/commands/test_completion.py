@@ -62,10 +62,10 @@ needs_bash = pytest.mark.skipif(bash is None, reason="no bash here")
     ("words", "offered"),
     [
         (["sta"], ["stats", "status"]),
-        (["re"], ["release", "reload"]),
+        (["re"], ["release", "reload", "report"]),
         (["status", "--j"], ["--json"]),
         (["wake", "--"], ["--all", "--force", "--help", "--socket", "--wait"]),
-        (["completion", ""], ["bash", "zsh"]),
+        (["completion", ""], ["bash", "fish", "zsh"]),
     ],
 )
 def test_commands_and_options(scripts: Path, words: list[str], offered: list[str]) -> None:

@@ -1,0 +1,73 @@
+"""`zeroscalectl systemd`, as far as it can be tried without systemd; tests/systemd/test_nspawn.py does the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zeroscale.ctl.commands import systemd
+from zeroscale.ctl.commands.example import EXAMPLES
+from zeroscale.ctl.main import main
+from zeroscale.ctl.unit_plan import Places
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    places = Places(
+        prefix=tmp_path / "opt",
+        examples=EXAMPLES,
+        units=tmp_path / "units",
+        programs=tmp_path / "bin",
+        share=tmp_path / "share",
+        config=tmp_path / "zeroscale.toml",
+    )
+    monkeypatch.setattr(systemd, "here", lambda: places)
+    directory = tmp_path / "survival"
+    directory.mkdir()
+    (directory / "server.jar").write_text("")
+    (directory / "eula.txt").write_text("eula=true\n")
+    (directory / "server.properties").write_text("server-port=25575\n")
+    return directory
+
+
+def test_a_dry_run_prints_the_steps_and_does_nothing(
+    server: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["systemd", "install", "--server", str(server), "--user", "gamers", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Would make the system user gamers" in lines
+    assert f"Would write {tmp_path}/units/zeroscale.service" in lines
+    assert "Would run systemctl start zeroscale.service" in lines
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_the_operator_must_do_first_is_said_and_it_is_not_started(
+    server: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (server / "eula.txt").unlink()
+    assert main(["systemd", "install", "--server", str(server), "--user", "gamers", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Would run systemctl start zeroscale.service" not in lines
+    assert any(line.startswith("To do: accept Minecraft's EULA") for line in lines)
+
+
+def test_without_a_server_and_a_configuration_there_is_nothing_to_install(
+    server: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["systemd", "install", "--dry-run"]) == 1
+    assert "give --server DIR" in capsys.readouterr().err
+
+
+def test_it_needs_a_system_with_systemd(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(systemd, "BOOTED", tmp_path / "not there")
+    assert main(["systemd", "install", "--server", str(server), "--user", "gamers"]) == 1
+    assert "systemd does not run here" in capsys.readouterr().err
+
+
+def test_uninstalling_says_what_is_left(server: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["systemd", "uninstall", "--dry-run"]) == 0
+    assert "Left: the servers' directories" in capsys.readouterr().out

@@ -1,0 +1,173 @@
+"""What installing and removing the service does, and which mistakes are found before."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from zeroscale.config import loader
+from zeroscale.ctl.commands.example import EXAMPLES
+from zeroscale.ctl.directory_scan import DirectoryScan, scan_directory
+from zeroscale.ctl.setup_steps import MakeLink, Run, WriteFile
+from zeroscale.ctl.unit_plan import (
+    Install,
+    Places,
+    drop_in_text,
+    install_steps,
+    left_behind,
+    needed_first,
+    uninstall_steps,
+    unit_text,
+    user_for,
+)
+from zeroscale.errors import ConfigError
+from zeroscale.minecraft.server_choice import ServerChoice
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    prefix = tmp_path / "opt" / "zeroscale"
+    for path in ("bin/zeroscale", "share/man/man1/zeroscale.1", "share/bash-completion/completions/zeroscale"):
+        (prefix / path).parent.mkdir(parents=True, exist_ok=True)
+        (prefix / path).write_text("")
+    return Places(
+        prefix=prefix,
+        examples=EXAMPLES,
+        units=tmp_path / "units",
+        programs=tmp_path / "bin",
+        share=tmp_path / "share",
+        config=tmp_path / "zeroscale.toml",
+    )
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> DirectoryScan:
+    directory = tmp_path / "survival"
+    directory.mkdir()
+    (directory / "server.jar").write_text("")
+    (directory / "eula.txt").write_text("eula=true\n")
+    return scan_directory(directory)
+
+
+def changes(install: Install, places: Places) -> list[str]:
+    """Carries out what changes files of the test's own only, and returns the rest."""
+    others = []
+    for step in install_steps(install, places):
+        if isinstance(step, WriteFile | MakeLink):
+            if not step.is_done:
+                step.do()
+        else:
+            others.append(step.describe())
+    return others
+
+
+def test_installing(places: Places, server: DirectoryScan) -> None:
+    assert changes(Install([server], "max"), places) == [
+        "make the system user max",
+        f"give {server.directory} to the user max",
+        "run systemctl daemon-reload",
+        "run systemctl enable zeroscale.service",
+        "run systemctl start zeroscale.service",
+    ]
+    unit = places.unit.read_text()
+    assert f"ExecStart={places.prefix}/bin/zeroscale --config {places.config} " in unit
+    assert f"ExecReload={places.prefix}/bin/zeroscalectl check {places.config}\n" in unit
+    assert "/usr/local/bin" not in unit
+    assert "User=max\n" in places.drop_in.read_text()
+    assert (places.programs / "zeroscale").readlink() == places.prefix / "bin" / "zeroscale"
+    assert (places.share / "man/man1/zeroscale.1").is_symlink()
+    table = tomllib.loads(places.config.read_text())
+    assert table["servers"]["survival"]["working_directory"] == str(server.directory)
+    assert loader.read(places.config, {}, 0).servers[0].directory == server.directory
+
+
+def test_a_second_time_changes_nothing_and_keeps_the_configuration(places: Places, server: DirectoryScan) -> None:
+    install = Install([server], "max")
+    changes(install, places)
+    places.config.write_text("mine")
+    steps = [step for step in install_steps(install, places) if isinstance(step, WriteFile | MakeLink)]
+    assert all(step.is_done for step in steps)
+
+
+def test_not_starting(places: Places, server: DirectoryScan) -> None:
+    steps = list(install_steps(Install([server], "max", start=False), places))
+    assert [step.words[1] for step in steps if isinstance(step, Run)] == ["daemon-reload", "enable"]
+
+
+def test_a_server_below_srv_needs_no_exception() -> None:
+    scan = DirectoryScan(directory=Path("/srv/survival"), choice=ServerChoice())
+    assert "ReadWritePaths" not in drop_in_text(Install([scan], "zeroscale"))
+
+
+@pytest.mark.parametrize(
+    ("directory", "line"),
+    [
+        ("/home/max/survival", "ReadWritePaths=/home/max/survival"),
+        ("/data/my server", 'ReadWritePaths="/data/my server"'),
+        ("/data/50%", "ReadWritePaths=/data/50%%"),
+        ('/data/a"b', 'ReadWritePaths="/data/a\\"b"'),
+    ],
+)
+def test_a_server_elsewhere_may_be_written_to(directory: str, line: str) -> None:
+    text = drop_in_text(Install([DirectoryScan(directory=Path(directory), choice=ServerChoice())], "max"))
+    assert line in text.splitlines()
+    assert ("ProtectHome=read-only" in text) == directory.startswith("/home")
+
+
+def test_what_must_be_done_first(tmp_path: Path, places: Places) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "server.jar").write_text("")
+    [step] = needed_first(Install([scan_directory(tmp_path / "new")], "max"))
+    assert step.startswith("accept Minecraft's EULA")
+
+
+@pytest.mark.parametrize(
+    ("owners", "asked", "user"),
+    [
+        (["max"], None, "max"),
+        (["root"], None, "zeroscale"),
+        ([], None, "zeroscale"),
+        (["root", "max"], None, "max"),
+        (["root"], "games", "games"),
+    ],
+)
+def test_the_user(owners: list[str], asked: str | None, user: str) -> None:
+    assert user_for([Path("/srv/a")] * len(owners), owners, asked) == user
+
+
+def test_users_that_cannot_be() -> None:
+    with pytest.raises(ConfigError, match="must not run as root"):
+        user_for([Path("/srv/a")], ["root"], "root")
+    with pytest.raises(ConfigError, match="/srv/b belongs to eve, and the servers are to run as max: give --user eve"):
+        user_for([Path("/srv/a"), Path("/srv/b")], ["max", "eve"], None)
+
+
+def test_an_environment_that_a_service_cannot_see(places: Places) -> None:
+    hidden = Places(prefix=Path("/home/max/venv"), examples=places.examples)
+    with pytest.raises(ConfigError, match=r"installed in /home/max/venv.*install it under /opt"):
+        list(install_steps(Install([], "max"), hidden))
+
+
+def test_uninstalling_removes_what_installing_added(places: Places, server: DirectoryScan) -> None:
+    changes(Install([server], "max"), places)
+    (places.programs / "zeroscalectl").unlink()
+    (places.programs / "zeroscalectl").write_text("another program")
+    steps = list(uninstall_steps(places))
+    assert [step.describe() for step in steps if isinstance(step, Run)] == [
+        "run systemctl disable --now zeroscale.service",
+        "run systemctl daemon-reload",
+    ]
+    for step in steps:
+        if not isinstance(step, Run):
+            step.do()
+    assert not places.unit.exists() and not places.drop_in.parent.exists()
+    assert [path.name for path in places.programs.iterdir()] == ["zeroscalectl"]
+    assert places.config.exists() and server.directory.exists()
+    assert str(places.config) in next(left_behind(places))
+    assert [step.describe() for step in uninstall_steps(places) if not step.is_done] == ["run systemctl daemon-reload"]
+
+
+def test_the_example_units_have_the_paths_that_are_replaced() -> None:
+    assert "/usr/local/bin/" not in unit_text(Places(prefix=Path("/opt/zeroscale"), examples=EXAMPLES))

@@ -1,0 +1,136 @@
+"""`zeroscalectl report`: what a bug report needs, without secrets."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from zeroscale.build_info import version_line
+from zeroscale.ctl import exit_codes
+from zeroscale.ctl.arguments import add_socket
+from zeroscale.ctl.redaction import redacted_line, redacted_toml
+from zeroscale.ctl.socket_discovery import connect_all
+from zeroscale.ctl.terminal import clean
+from zeroscale.errors import ZeroscaleError
+from zeroscale.reports import ProxyReport
+from zeroscale.system.files import read_configured
+
+CONFIG = Path("/etc/zeroscale.toml")
+UNIT = "zeroscale"
+LINES = 60
+"""Lines of the log."""
+
+LONGEST_LOG = 1024 * 1024
+"""Bytes of a log file that are read, from its end."""
+
+JOURNAL_TIMEOUT = 20.0
+LIBRARIES = ("twisted", "automat", "msgspec", "quarry", "aiodocker", "kubernetes-asyncio", "dbus-fast", "apprise")
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the parser of the command."""
+    parser = commands.add_parser(
+        "report",
+        help="print what a bug report needs, without secrets",
+        description="Prints versions, the configuration without secrets, the state of the servers, and the last lines "
+        "of the log without IP addresses. Read it before you publish it. This never wakes a server.",
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"the configuration file (default: {CONFIG}, if it is there)")
+    parser.add_argument("--log", metavar="FILE", help="the log file (default: the journal of --unit)")
+    parser.add_argument("--unit", metavar="UNIT", default=UNIT, help=f"the unit of systemd (default: {UNIT})")
+    add_socket(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    config = Path(args.config) if args.config else CONFIG if CONFIG.exists() else None
+    sections = {
+        "Versions": versions(),
+        "Configuration": ["none given: --config FILE"] if config is None else configuration(config),
+        "Status": status(args),
+        "Log": log_file(Path(args.log)) if args.log else journal(args.unit),
+    }
+    for title, lines in sections.items():
+        print(f"### {title}\n\n```")
+        for line in lines:
+            print(clean(line))
+        print("```\n")
+    return exit_codes.DONE
+
+
+def versions() -> Iterator[str]:
+    """Return lines with the versions of what runs here."""
+    yield version_line("zeroscale")
+    yield f"{platform.system()} {platform.release()} {platform.machine()}; {_distribution()}"
+    for name in LIBRARIES:
+        try:
+            yield f"{name} {importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+
+
+def configuration(file: Path) -> list[str]:
+    """Return the lines of a configuration without secrets, or why there are none."""
+    try:
+        text = read_configured(file, LONGEST_LOG).decode("utf-8-sig")
+        return redacted_toml(tomllib.loads(text)).splitlines()
+    except (ZeroscaleError, ValueError) as error:
+        return [f"cannot be read: {redacted_line(str(error))}"]
+
+
+def status(args: argparse.Namespace) -> Iterator[str]:
+    """Return a line for each server of each zeroscale that answers, without players, or why none does."""
+    try:
+        for client in connect_all(args):
+            with client:
+                report = client.ask(ProxyReport, "status")
+            yield f"zeroscale {report.version}, up {report.uptime:.0f} s"
+            for server in report.servers:
+                error = "" if server.last_error is None else f"; last error: {redacted_line(server.last_error)}"
+                awake = server.awake[0].kind.value if server.awake else "nothing"
+                yield (
+                    f"{server.name}: {server.plugin}, {server.status.value} for {server.status_age:.0f} s, "
+                    f"{len(server.players)} players, kept awake by {awake}{error}"
+                )
+    except ZeroscaleError as error:
+        yield f"not known: {error}"
+
+
+def journal(unit: str) -> list[str]:
+    """Return the last lines that a unit has logged, or why there are none."""
+    program = shutil.which("journalctl")
+    if program is None:
+        return ["no journal here: give --log FILE"]
+    command = [program, "--unit", unit, "--lines", str(LINES), "--no-pager", "--output", "short-iso"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=JOURNAL_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [f"the journal cannot be read: {error}"]
+    return [redacted_line(line) for line in (done.stdout or done.stderr).splitlines()]
+
+
+def log_file(path: Path) -> list[str]:
+    """Return the last lines of a log file, or why there are none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LONGEST_LOG))
+            lines = file.read(LONGEST_LOG).decode("utf-8", "replace").splitlines()
+    except OSError as error:
+        return [f"cannot be read: {error.strerror}"]
+    return [redacted_line(line) for line in lines[-LINES:]]
+
+
+def _distribution() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:
+        return "no Linux distribution"
