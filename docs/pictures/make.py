@@ -91,7 +91,8 @@ def _entry(name: str, status: Mapping[str, Any], top: int) -> str:
 def _bars(left: int, top: int) -> str:
     return (
         "".join(
-            f'<rect x="{left + 4 * index}" y="{top + 9 - 3 * index}" width="3" height="{4 + 3 * index}" fill="#00ff21"/>'
+            f'<rect x="{left + 4 * index}" y="{top + 9 - 3 * index}" width="3" height="{4 + 3 * index}" '
+            'fill="#00ff21"/>'
             for index in range(4)
         )
         + "\n"
