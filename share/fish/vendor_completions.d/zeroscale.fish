@@ -57,7 +57,7 @@ function _shtab_zeroscale_using
 end
 
 set -g _shtab_zeroscale_commands 
-set -g _shtab_zeroscale_opts_with_value --busy-command --busy-timeout --config --discover --environment --environment-file --health-check --health-path --history --hold-limit --idle-action --idle-shutdown --join --keep-asleep --keep-awake --kill-timeout --log-addresses --log-format --max-crashes --minimum-online-time --motd --name --on-exit --pause-stop-after --plugin-argument --protocol --proxy-protocol-from --ready --relay --restart --send-proxy-protocol --server-host --session-timeout --start-timeout --state-directory --status-protocol --stop-timeout --stop-warning-command --stop-warnings --text --timezone --umask --waiting --wake-after --wake-on --wake-timeout --working-directory -H -a -t -w
+set -g _shtab_zeroscale_opts_with_value --busy-command --busy-timeout --config --cookie --discover --environment --environment-file --health-check --health-path --history --hold-limit --idle-action --idle-shutdown --join --keep-asleep --keep-awake --kill-timeout --log-addresses --log-format --max-crashes --minimum-online-time --motd --name --on-exit --pause-stop-after --plugin-argument --port --protocol --proxy-protocol-from --ready --relay --restart --send-proxy-protocol --server-host --session-timeout --start-timeout --state-directory --status-protocol --stop-timeout --stop-warning-command --stop-warnings --text --timezone --umask --waiting --wake-after --wake-on --wake-timeout --working-directory -H -a -t -w
 
 complete -c zeroscale -e
 complete -c zeroscale -f
@@ -73,6 +73,7 @@ complete -c zeroscale -n _shtab_zeroscale_using -l console -d ''"'"'stop'"'"' ty
 complete -c zeroscale -n _shtab_zeroscale_using -l version -d 'print the version'
 complete -c zeroscale -n _shtab_zeroscale_using -l server-host -s H -x -d 'address of the machine that the real server listens on (default: 127.0.0.1)'
 complete -c zeroscale -n _shtab_zeroscale_using -l protocol -x -d 'what clients of its main port speak: minecraft, bedrock, source-query, quake-query, minecraft-query, http, or none for anything else (default: as the plugin says)'
+complete -c zeroscale -n _shtab_zeroscale_using -l port -x -d 'further port of the server, such as 8123=8100,protocol=http, with keys of [[servers.NAME.ports]] (docs/configuration.md); may be given several times'
 complete -c zeroscale -n _shtab_zeroscale_using -l working-directory -s w -xka "(__fish_complete_directories)" -d 'directory in which the real server runs (default: the current directory; in a file, the file'"'"'s)'
 complete -c zeroscale -n _shtab_zeroscale_using -l environment -x -d 'variable for the server'"'"'s environment, besides those it inherits from zeroscale; may be given several times'
 complete -c zeroscale -n _shtab_zeroscale_using -l environment-file -xka "(__fish_complete_path (commandline -ct))" -d 'file of NAME=VALUE lines with such variables; only its owner should be able to read it (default: none)'
@@ -96,7 +97,7 @@ complete -c zeroscale -n _shtab_zeroscale_using -l busy-command -x -d 'command t
 complete -c zeroscale -n _shtab_zeroscale_using -l busy-timeout -x -d 'how long busy_command may take; after that the server counts as not busy (default: 10)'
 complete -c zeroscale -n _shtab_zeroscale_using -l max-crashes -x -d 'keep the server down after this many crashes in a row (default: 5)'
 complete -c zeroscale -n _shtab_zeroscale_using -l join -xka "hold kick" -d 'hold a joining player in the login screen, or kick with a request to come again (default: hold)'
-complete -c zeroscale -n _shtab_zeroscale_using -l hold-limit -x -d 'how long a player is held at most (default: the start timeout)'
+complete -c zeroscale -n _shtab_zeroscale_using -l hold-limit -x -d 'how long a player is held at most (default: the start timeout, with those of servers in `needs`)'
 complete -c zeroscale -n _shtab_zeroscale_using -l wake-after -xka "answer login" -d 'wake at the login, or once the client has answered a request, which scanners never do (default: login)'
 complete -c zeroscale -n _shtab_zeroscale_using -l text -x -d 'text that players read, such as sleeping='"'"'&3Asleep'"'"'; docs/messages.md lists the names; may be given several times'
 complete -c zeroscale -n _shtab_zeroscale_using -l status-protocol -xka "client mirror" -d 'while asleep, show each client its own version, or the real server'"'"'s last one (default: client)'
@@ -104,12 +105,13 @@ complete -c zeroscale -n _shtab_zeroscale_using -l motd -xka "beside replace" -d
 complete -c zeroscale -n _shtab_zeroscale_using -l legacy-hold -d 'hold clients of 1.7 to 1.12 beyond their own 20 or 30 s, with empty frames'
 complete -c zeroscale -n _shtab_zeroscale_using -l transfer-as-login -d 'show players who were transferred here to the real server as ordinary ones'
 complete -c zeroscale -n _shtab_zeroscale_using -l forwarding -d 'accept the long handshakes of BungeeCord'"'"'s IP forwarding'
-complete -c zeroscale -n _shtab_zeroscale_using -l wake-on -x -d 'what a client must send to wake the server: connect (nothing), data, tls, http, ssh or regex:PATTERN (default: connect; http with the plugin'"'"'s argument protocol=http)'
+complete -c zeroscale -n _shtab_zeroscale_using -l wake-on -x -d 'what a client must send to wake the server: connect (nothing), data, tls, http, ssh or regex:PATTERN; over UDP datagrams:NUMBER/SECONDS or regex:PATTERN (default: connect; http with the plugin'"'"'s argument protocol=http; datagrams:3/10 over UDP)'
 complete -c zeroscale -n _shtab_zeroscale_using -l wake-timeout -x -d 'close a client that has not sent it after this long, without waking the server (default: 5)'
 complete -c zeroscale -n _shtab_zeroscale_using -l waiting -xka "answer auto hold page page-only" -d 'what a client gets while the server starts: hold: it is held; answer: the plugin'"'"'s answer, and a close; page (HTTP): a browser gets a page that reloads itself, all others are held; page-only: all others get a 503; auto: the plugin'"'"'s answer where it has one, else it is held (default: auto)'
 complete -c zeroscale -n _shtab_zeroscale_using -l ready -x -d 'how to find out that it is ready: connect, bytes:EXPECTED, http:/PATH, command:COMMAND or line:PATTERN (default: connect)'
 complete -c zeroscale -n _shtab_zeroscale_using -l hold -d 'keep the last 8 datagrams of each client while the server starts, and send them when it is ready'
 complete -c zeroscale -n _shtab_zeroscale_using -l session-timeout -x -d 'how long a client may send nothing until its datagrams begin a new session (default: 60)'
+complete -c zeroscale -n _shtab_zeroscale_using -l cookie -xka "yes no" -d 'Bedrock: prove a client'"'"'s address by RakNet'"'"'s cookie; no: by a later message, for clients of jsp-raknet, which cannot return it (default: yes)'
 complete -c zeroscale -n _shtab_zeroscale_using -l health-check -x -d 'address or network of health checkers: their connections are accepted and closed, and never wake; may be given several times'
 complete -c zeroscale -n _shtab_zeroscale_using -l health-path -xka "(__fish_complete_path (commandline -ct))" -d 'path of health checks (HTTP): zeroscale answers them with 200, whether the server runs or not; they never wake it and do not keep it running (default: none)'
 complete -c zeroscale -n _shtab_zeroscale_using -l proxy-protocol-from -x -d 'address or network that must send PROXY headers (v1 or v2), which are trusted; may be given several times'
