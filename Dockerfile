@@ -23,6 +23,6 @@ USER zeroscale
 WORKDIR /var/lib/zeroscale
 VOLUME /var/lib/zeroscale
 EXPOSE 25565
-HEALTHCHECK --interval=30s --timeout=10s --start-period=15s CMD ["zeroscalectl", "status"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=15s CMD ["zeroscalectl", "health"]
 ENTRYPOINT ["zeroscale", "--state-directory", "/var/lib/zeroscale"]
 CMD ["--config", "/etc/zeroscale/zeroscale.toml", "--info"]
