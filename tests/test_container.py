@@ -16,12 +16,15 @@ from zeroscale.config import loader
 from zeroscale.ctl.parser import build_parser
 from zeroscale.daemon import options
 from zeroscale.errors import ConfigError
+from zeroscale.plugins.docker.labels import tables_of
 from zeroscale.plugins.loader import construct, find_plugin
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "docs" / "container"
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 COMPOSE: Any = yaml.safe_load((EXAMPLE / "compose.yaml").read_text())
+LABELS: Any = yaml.safe_load((EXAMPLE / "compose.labels.yaml").read_text())
+PROXIES = ("zeroscale", "docker-socket")
 
 
 def instructions(name: str) -> list[str]:
@@ -61,15 +64,66 @@ def test_it_is_asked_whether_it_is_well() -> None:
     assert build_parser().parse_args(words[1:])
 
 
-@pytest.mark.parametrize("name", COMPOSE["services"])
-def test_a_save_is_not_cut(name: str) -> None:
-    service = COMPOSE["services"][name]
-    assert (service["init"], service["stop_grace_period"]) == (True, "3m")
+@pytest.mark.parametrize("compose", [COMPOSE, LABELS], ids=["table", "labels"])
+def test_a_save_is_not_cut(compose: Any) -> None:
+    for name, service in compose["services"].items():
+        if name != "docker-socket":
+            assert (service["init"], service["stop_grace_period"]) == (True, "3m"), name
+
+
+@pytest.mark.parametrize("compose", [COMPOSE, LABELS], ids=["table", "labels"])
+def test_zeroscale_has_no_access_to_the_socket_but_through_the_filter(compose: Any) -> None:
+    services = compose["services"]
+    with_socket = [name for name, service in services.items() if "docker.sock" in str(service.get("volumes"))]
+    assert with_socket == ["docker-socket"]
+    assert services["docker-socket"]["networks"] == ["docker-socket"]
+    assert compose["networks"]["docker-socket"] == {"internal": True}
+    assert [name for name in services if "docker-socket" in services[name]["networks"]] == list(PROXIES)
+    assert services["zeroscale"]["environment"]["DOCKER_HOST"] == "tcp://docker-socket:2375"
+    for name in PROXIES:
+        assert (services[name]["read_only"], services[name]["cap_drop"]) == (True, ["ALL"])
+
+
+def test_both_examples_have_the_same_proxies() -> None:
+    table, labels = COMPOSE["services"], LABELS["services"]
+    assert table["docker-socket"] == labels["docker-socket"]
+    own = ("command", "volumes")
+    assert {**table["zeroscale"], **dict.fromkeys(own)} == {**labels["zeroscale"], **dict.fromkeys(own)}
+    assert build_parser().parse_args(table["zeroscale"]["healthcheck"]["test"][2:])
+
+
+def test_the_labels_describe_servers() -> None:
+    services = LABELS["services"]
+    assert options.parse(services["zeroscale"]["command"])
+    containers = [
+        {
+            "Name": f"/games-{name}-1",
+            "Config": {"Labels": service["labels"]},
+            "HostConfig": {"NetworkMode": "games_games"},
+            "NetworkSettings": {"Networks": {"games_games": {"IPAddress": ""}}},
+        }
+        for name, service in services.items()
+        if name not in PROXIES
+    ]
+    tables, mistakes = tables_of(containers, ["25565"], {})
+    assert mistakes == []
+    assert {name: table.get("hosts") for name, table in tables.items()} == {
+        "survival": None,
+        "creative": ["creative.example.org"],
+    }
+
+
+def test_the_page_shows_the_files() -> None:
+    page = (ROOT / "docs" / "container.md").read_text()
+    shown = re.findall(r"<!-- file: (\S+) -->\n```\w*\n(.*?)```\n<!-- end -->", page, re.DOTALL)
+    assert len(shown) == 3
+    for name, text in shown:
+        assert text == (ROOT / "docs" / name).read_text(), name
 
 
 def test_the_example_fits_together() -> None:
     services = COMPOSE["services"]
-    config = loader.read(EXAMPLE / "zeroscale.toml", os.environ, 987)
+    config = loader.read(EXAMPLE / "config" / "zeroscale.toml", os.environ, 987)
     [server] = config.servers
     keywords = server.plugin_keywords
     assert services["survival"]["container_name"] == keywords["container"]

@@ -1,13 +1,14 @@
-"""A real Docker behind a proxy of HAProxy that filters requests, which allows what such proxies usually do."""
+"""A real Docker behind the filter of the Compose examples, by a real HAProxy."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from peers.dockerd import Dockerd, dockerd
-from peers.harness import PeerHarness
+from peers.harness import ROOT, PeerHarness
 from peers.programs import Program, wait_until
 from peers.test_docker import DockerProxy, create, join
 from ports import free_port
@@ -18,23 +19,7 @@ pytestmark = [
     pytest.mark.usefixtures("npm_packages"),
 ]
 
-RULES = """
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 10m
-    timeout server 10m
-
-frontend docker
-    bind unix@{socket}
-    acl allowed path_reg ^(/v[0-9.]+)?/(_ping|version|events|containers)(/|$)
-    http-request deny unless allowed
-    http-request deny unless METH_GET {post}
-    default_backend engine
-
-backend engine
-    server engine unix@{engine}
-"""
+RULES = (ROOT / "docs" / "container" / "docker-socket.cfg").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +30,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dockerd]:
 
 def filter_requests(harness: PeerHarness, engine: Dockerd, directory: Path, *, post: bool) -> str:
     """Start HAProxy in front of the engine; return where it listens."""
-    socket, rules = directory / "proxy.sock", directory / "haproxy.cfg"
-    rules.write_text(RULES.format(socket=socket, engine=engine.socket, post="or METH_POST" if post else ""))
+    path, rules = directory / "proxy.sock", directory / "haproxy.cfg"
+    text = RULES.replace("bind :2375", f"bind unix@{path}").replace("/var/run/docker.sock", str(engine.socket))
+    if not post:
+        text = text.replace("http-request allow if METH_POST changes\n", "\n")
+    rules.write_text(text)
     proxy = harness.track(Program(["haproxy", "-W", "-db", "-f", rules], directory))
-    wait_until(socket.exists, "the proxy listens", program=proxy)
-    return f"unix://{socket}"
+    wait_until(path.exists, "the proxy listens", program=proxy)
+    return f"unix://{path}"
 
 
 def begin(harness: PeerHarness, name: str, port: int, url: str) -> DockerProxy:
@@ -83,3 +71,30 @@ def test_a_request_that_is_refused_is_named(harness: PeerHarness, engine: Docker
     player.wait_for_event("kicked")
     assert engine.state("read-only") == "created"
     proxy.end()
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "POST /containers/create",
+        "POST /v1.41/containers/create?name=x",
+        "POST /containers/any/exec",
+        "POST /containers/any/update",
+        "POST /containers/any/start/../../create",
+        "POST /containers/%2e%2e/create",
+        "DELETE /containers/any",
+        "PUT /containers/any/archive?path=/",
+        "GET /containers/any/archive?path=/",
+        "GET /images/json",
+        "POST /build",
+    ],
+)
+def test_what_gives_access_to_the_machine_is_refused(
+    harness: PeerHarness, engine: Dockerd, tmp_path: Path, request_line: str
+) -> None:
+    filter_requests(harness, engine, tmp_path, post=True)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(tmp_path / "proxy.sock"))
+        client.sendall(f"{request_line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert client.makefile("rb").readline().split()[1] == b"403"
