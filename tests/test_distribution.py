@@ -98,9 +98,10 @@ def test_the_wheel_has_the_package_and_the_examples(built: Path) -> None:
     ours = {path for path in files() if path.startswith(("zeroscale/", "twisted/"))}
     sources = {"systemd": "systemd", "docs/container": "container", "docs/kubernetes": "kubernetes"}
     examples = {
-        f"zeroscale/examples/{name}/{path.name}"
+        f"zeroscale/examples/{name}/{path.relative_to(ROOT / source)}"
         for source, name in sources.items()
-        for path in (ROOT / source).iterdir()
+        for path in (ROOT / source).rglob("*")
+        if path.is_file()
     }
     assert "zeroscale/py.typed" in ours and len(examples) > 10
     shared = {path for path in files() if path.startswith("share/")}

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 def examples() -> list[Path]:
     """Return the example files, by directory and name; no two have the same name."""
-    return sorted(path for path in EXAMPLES.glob("*/*") if path.is_file())
+    return sorted(path for level in ("*/*", "*/*/*") for path in EXAMPLES.glob(level) if path.is_file())
 
 
 def summary(path: Path) -> str:
