@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from zeroscale.config import loader
@@ -14,9 +16,12 @@ from zeroscale.ctl.setup_steps import MakeLink, Run, WriteFile
 from zeroscale.ctl.unit_plan import (
     Install,
     Places,
+    configured_directories,
     drop_in_text,
     install_steps,
+    installed_user,
     left_behind,
+    missing_in,
     needed_first,
     uninstall_steps,
     unit_text,
@@ -29,12 +34,19 @@ from zeroscale.minecraft.server_choice import ServerChoice
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
     prefix = tmp_path / "opt" / "zeroscale"
-    for path in ("bin/zeroscale", "share/man/man1/zeroscale.1", "share/bash-completion/completions/zeroscale"):
+    for path in (
+        "bin/zeroscale",
+        "bin/zeroscalectl",
+        "share/man/man1/zeroscale.1",
+        "share/bash-completion/completions/zeroscale",
+    ):
         (prefix / path).parent.mkdir(parents=True, exist_ok=True)
         (prefix / path).write_text("")
     return Places(
         prefix=prefix,
         examples=EXAMPLES,
+        python=Path("/usr/bin/python3"),
+        package=prefix / "lib",
         units=tmp_path / "units",
         programs=tmp_path / "bin",
         share=tmp_path / "share",
@@ -66,7 +78,11 @@ def changes(install: Install, places: Places) -> list[str]:
 def test_installing(places: Places, server: DirectoryScan) -> None:
     assert changes(Install([server], "max"), places) == [
         "make the system user max",
+        "check that the user max may use /usr/bin/python3",
+        f"check that the user max may use {places.package}/zeroscale",
+        f"check that the user max may use {server.directory.parent}",
         f"give {server.directory} to the user max",
+        f"check that the user max may use {server.directory}",
         "run systemctl daemon-reload",
         "run systemctl enable zeroscale.service",
         "run systemctl start zeroscale.service",
@@ -116,11 +132,22 @@ def test_a_server_elsewhere_may_be_written_to(directory: str, line: str) -> None
     assert ("ProtectHome=read-only" in text) == directory.startswith("/home")
 
 
-def test_what_must_be_done_first(tmp_path: Path, places: Places) -> None:
+def test_what_must_be_done_first(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "server.jar").write_text("")
-    [step] = needed_first(Install([scan_directory(tmp_path / "new")], "max"))
+    [step] = needed_first([scan_directory(tmp_path / "new")], "max")
     assert step.startswith("accept Minecraft's EULA")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_files_that_root_has_left_in_a_user_s_server(server: DirectoryScan) -> None:
+    os.chown(server.directory, 1, 1)
+    for file in server.directory.iterdir():
+        os.chown(file, 1, 1)
+    assert needed_first([server], "max") == []
+    (server.directory / "world").mkdir()
+    [step] = needed_first([server], "max")
+    assert step == f"root owns {server.directory}/world: chown -R max: {server.directory}"
 
 
 @pytest.mark.parametrize(
@@ -144,10 +171,61 @@ def test_users_that_cannot_be() -> None:
         user_for([Path("/srv/a"), Path("/srv/b")], ["max", "eve"], None)
 
 
-def test_an_environment_that_a_service_cannot_see(places: Places) -> None:
-    hidden = Places(prefix=Path("/home/max/venv"), examples=places.examples)
-    with pytest.raises(ConfigError, match=r"installed in /home/max/venv.*install it under /opt"):
-        list(install_steps(Install([], "max"), hidden))
+def test_a_second_time_knows_the_configured_servers_and_the_user(places: Places, server: DirectoryScan) -> None:
+    changes(Install([server], "max"), places)
+    configured = configured_directories(places.config)
+    assert configured == [server.directory]
+    assert installed_user(places) == "max"
+    assert drop_in_text(Install([], "max", configured=configured)) == places.drop_in.read_text()
+    assert f"ReadWritePaths={server.directory}" in places.drop_in.read_text()
+
+
+def test_directories_of_a_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "zeroscale.toml"
+    assert configured_directories(config) == []
+    config.write_text('[servers.a]\nworking_directory = "here"\n[servers.b]\nplugin = "docker"\n')
+    assert configured_directories(config) == [tmp_path / "here"]
+    config.write_text("[servers")
+    with pytest.raises(ConfigError, match=r"zeroscale\.toml: "):
+        configured_directories(config)
+
+
+def test_a_server_that_the_configuration_does_not_have(server: DirectoryScan) -> None:
+    assert list(missing_in([server.directory], [server], Path("/z.toml"))) == []
+    [step] = missing_in([], [server], Path("/z.toml"))
+    assert f"add the server in {server.directory} to /z.toml" in step
+
+
+@pytest.mark.parametrize("hidden", ["prefix", "python", "package"])
+def test_programs_that_a_service_cannot_see(places: Places, hidden: str) -> None:
+    places = msgspec.structs.replace(places, **{hidden: Path("/home/max/.pyenv")})
+    with pytest.raises(ConfigError, match=r"needs /home/max/\.pyenv.*install zeroscale under /opt"):
+        list(install_steps(Install([], "max"), places))
+
+
+def test_programs_that_are_not_in_the_prefix(places: Places) -> None:
+    places = msgspec.structs.replace(places, prefix=Path("/usr/nowhere"))
+    with pytest.raises(ConfigError, match="there is no /usr/nowhere/bin/zeroscale"):
+        list(install_steps(Install([], "max"), places))
+
+
+def test_programs_that_are_in_their_place_already_get_no_links(places: Places) -> None:
+    prefix = places.prefix
+    places = msgspec.structs.replace(places, programs=prefix / "bin", share=prefix / "share", is_environment=False)
+    assert not any(isinstance(step, MakeLink) for step in install_steps(Install([], "max"), places))
+    assert f"the program: {prefix}/bin/pip uninstall zeroscale-proxy" in list(left_behind(places, "max"))
+
+
+def test_a_unit_of_somebody_else_is_kept_aside_and_not_removed(places: Places, server: DirectoryScan) -> None:
+    places.units.mkdir()
+    places.unit.write_text("[Service]\nExecStart=/usr/local/bin/mine\n")
+    with pytest.raises(ConfigError, match="was not written by"):
+        list(uninstall_steps(places))
+    changes(Install([server], "max"), places)
+    assert "mine" in (places.units / "zeroscale.service.old").read_text()
+    assert "mine" not in places.unit.read_text()
+    changes(Install([server], "gamers"), places)
+    assert "mine" in (places.units / "zeroscale.service.old").read_text()
 
 
 def test_uninstalling_removes_what_installing_added(places: Places, server: DirectoryScan) -> None:
@@ -165,9 +243,11 @@ def test_uninstalling_removes_what_installing_added(places: Places, server: Dire
     assert not places.unit.exists() and not places.drop_in.parent.exists()
     assert [path.name for path in places.programs.iterdir()] == ["zeroscalectl"]
     assert places.config.exists() and server.directory.exists()
-    assert str(places.config) in next(left_behind(places))
+    left = list(left_behind(places, "max"))
+    assert f"the configuration: rm {places.config}" in left and f"the program: rm -r {places.prefix}" in left
+    assert not any("userdel" in each for each in left)
     assert [step.describe() for step in uninstall_steps(places) if not step.is_done] == ["run systemctl daemon-reload"]
 
 
-def test_the_example_units_have_the_paths_that_are_replaced() -> None:
-    assert "/usr/local/bin/" not in unit_text(Places(prefix=Path("/opt/zeroscale"), examples=EXAMPLES))
+def test_the_example_units_have_the_paths_that_are_replaced(places: Places) -> None:
+    assert "/usr/local/bin/" not in unit_text(places)

@@ -137,7 +137,7 @@ def test_the_working_directory(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert why_not(["true"], missing) == f"the working directory {missing} does not exist"
     missing.write_text("")
-    assert why_not(["true"], missing) == f"the working directory {missing} is no directory"
+    assert why_not(["true"], missing) == f"the working directory {missing} is not a directory"
 
 
 def test_nonsense(tmp_path: Path) -> None:

@@ -234,6 +234,11 @@ def test_a_directory_that_is_a_link_to_itself_does_not_exist(tmp_path: Path) -> 
     assert "does not exist" in "".join(checked(tmp_path, server("a", tmp_path / "loop")))
 
 
+def test_a_directory_that_cannot_be_looked_at_is_a_mistake(tmp_path: Path) -> None:
+    [line] = checked(tmp_path, server("a", tmp_path / ("x" * 300)))
+    assert line.endswith("cannot be used: File name too long")
+
+
 def usage(config: Config) -> bool:
     with pytest.raises(ConfigMistakes) as raised:
         service.check(config, FakeReactor())

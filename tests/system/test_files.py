@@ -13,6 +13,7 @@ import pytest
 from zeroscale.errors import ConfigError
 from zeroscale.system.files import (
     create_own,
+    directory_problem,
     load,
     open_other,
     open_own,
@@ -267,3 +268,12 @@ def test_a_file_that_the_configuration_names_may_be_a_link(tmp_path: Path) -> No
     (tmp_path / "..data" / "token").write_bytes(b"1234")
     (tmp_path / "token").symlink_to("..data/token")
     assert read_configured(tmp_path / "token", 4) == b"1234"
+
+
+def test_why_a_path_is_no_usable_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert directory_problem(tmp_path) is None
+    assert directory_problem(tmp_path / "none") == "does not exist"
+    assert directory_problem(tmp_path / "file") == "is not a directory"
+    assert directory_problem(tmp_path / "file" / "x") == "does not exist"
+    assert directory_problem(tmp_path / ("x" * 300)) == "cannot be used: File name too long"

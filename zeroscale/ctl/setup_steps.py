@@ -19,6 +19,10 @@ LONGEST_COMMAND = 600.0
 """Seconds after which a command has failed; stopping a large server may take minutes."""
 
 
+MOST_FILES = 200_000
+"""The most files that are looked at; a large world has some ten thousand."""
+
+
 class Step(Protocol):
     """One change."""
 
@@ -43,11 +47,13 @@ class WriteFile(Struct, frozen=True):
     """Write a whole file, readable by all; its directory is made.
 
     :ivar keep: leave a file that is there as it is.
+    :ivar mark: a file that does not begin with it is somebody else's, and is kept under another name.
     """
 
     path: Path
     text: str
     keep: bool = False
+    mark: str = ""
 
     @property
     def is_done(self) -> bool:
@@ -59,7 +65,10 @@ class WriteFile(Struct, frozen=True):
 
     def describe(self) -> str:
         """See `Step`."""
-        return f"write {self.path}"
+        if self.keep and self.path.exists():
+            return f"leave {self.path} as it is"
+        aside = f"; what is there becomes {self._old.name}" if self._is_foreign else ""
+        return f"write {self.path}{aside}"
 
     def do(self) -> None:
         """See `Step`."""
@@ -68,11 +77,21 @@ class WriteFile(Struct, frozen=True):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             new.write_text(self.text, "utf-8")
             new.chmod(0o644)
+            if self._is_foreign:
+                self.path.replace(self._old)
             new.replace(self.path)
         except OSError as error:
             with contextlib.suppress(OSError):
                 new.unlink()
             raise ConfigError(f"cannot write {self.path}: {error.strerror}") from None
+
+    @property
+    def _old(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.old")
+
+    @property
+    def _is_foreign(self) -> bool:
+        return self.path.exists() and not begins_with(self.path, self.mark)
 
 
 class MakeLink(Struct, frozen=True):
@@ -174,6 +193,37 @@ class GiveTo(Struct, frozen=True):
         run(["chown", "-R", "-P", "--no-dereference", f"{self.user}:", str(self.directory)])
 
 
+class CheckAccess(Struct, frozen=True):
+    """Check that a user may use a file or a directory, whatever grants that: modes, groups or access lists.
+
+    :ivar what: what it is, for the message.
+    :ivar remedy: what to do if the user may not.
+    :ivar may: what the user does with it, as an option of test(1).
+    """
+
+    user: str
+    path: Path
+    what: str
+    remedy: str
+    may: str = "-x"
+
+    @property
+    def is_done(self) -> bool:
+        """See `Step`."""
+        return False
+
+    def describe(self) -> str:
+        """See `Step`."""
+        return f"check that the user {self.user} may use {self.path}"
+
+    def do(self) -> None:
+        """See `Step`."""
+        try:
+            run(["runuser", "-u", self.user, "--", "test", self.may, str(self.path)])
+        except ConfigError:
+            raise ConfigError(f"the user {self.user} may not use {self.what}, {self.path}: {self.remedy}") from None
+
+
 class Run(Struct, frozen=True):
     """Run a command each time.
 
@@ -220,6 +270,30 @@ def run(words: Sequence[str]) -> str:
         output = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
         raise ConfigError(f"{' '.join(words)}: {output}")
     return done.stdout
+
+
+def file_of_root(directory: Path) -> Path | None:
+    """Return a file in a directory or below that belongs to root; None: there is none among the first ones."""
+    seen = 0
+    for parent, directories, files in os.walk(directory):
+        for name in (*directories, *files):
+            path = Path(parent, name)
+            with contextlib.suppress(OSError):  # removed since it was listed
+                if path.lstat().st_uid == 0:
+                    return path
+        seen += len(files)
+        if seen > MOST_FILES:
+            return None
+    return None
+
+
+def begins_with(path: Path, text: str) -> bool:
+    """Return whether a file begins with a text."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(text.encode())) == text.encode()
+    except OSError:
+        return False
 
 
 def user_id(name: str) -> int | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -24,13 +25,20 @@ WRITABLE = Path("/srv")
 UNIT_PROGRAMS = "/usr/local/bin"
 """Where the unit of the examples has the programs."""
 
+PROGRAMS = ("zeroscale", "zeroscalectl")
+PROGRAMS_REMEDY = "install zeroscale under /opt, with the system's own Python, as docs/systemd.md shows"
+
 LAST_LINES = ("journalctl", "--unit", UNIT, "--lines", "5", "--output", "cat", "--no-pager")
 """What the service has logged last: why it did not start."""
 
-DROP_IN = """\
-# Written by 'zeroscalectl systemd install', which writes it anew. Put your own changes into another file here.
+MARK = "# Written by 'zeroscalectl systemd install', which writes it anew."
+"""Begins the files that are ours to change and to remove."""
+
+UNIT_HEAD = f"{MARK} For your own changes: systemctl edit {UNIT}\n"
+DROP_IN = f"""\
+{MARK} Put your own changes into another file here.
 [Service]
-User={user}
+User={{user}}
 """
 
 
@@ -39,10 +47,16 @@ class Places(Struct, frozen=True):
 
     :ivar prefix: the environment in which zeroscale is installed.
     :ivar examples: the directory of the example units.
+    :ivar python: the interpreter, with all links resolved.
+    :ivar package: the directory that has the package `zeroscale`.
+    :ivar is_environment: nothing else is installed in `prefix`, so that it may be removed as a whole.
     """
 
     prefix: Path
     examples: Path
+    python: Path
+    package: Path
+    is_environment: bool = True
     units: Path = Path("/etc/systemd/system")
     programs: Path = Path("/usr/local/bin")
     share: Path = Path("/usr/local/share")
@@ -63,14 +77,22 @@ class Places(Struct, frozen=True):
 class Install(Struct, frozen=True):
     """What is to be installed.
 
-    :ivar servers: the servers' directories, examined; the first one is written into a new configuration file.
+    :ivar servers: the servers' directories that were given, examined; the first one is written into a new
+        configuration file.
     :ivar user: the user that runs the servers.
-    :ivar start: start it, and at each boot.
+    :ivar configured: the directories that the configuration names already.
+    :ivar start: start it now, not only at the next boot.
     """
 
     servers: Sequence[DirectoryScan]
     user: str
+    configured: Sequence[Path] = ()
     start: bool = True
+
+    @property
+    def directories(self) -> Sequence[Path]:
+        """The directories that the servers write to."""
+        return list(dict.fromkeys([*self.configured, *(found.directory for found in self.servers)]))
 
 
 def install_steps(install: Install, places: Places) -> Iterator[setup_steps.Step]:
@@ -78,15 +100,21 @@ def install_steps(install: Install, places: Places) -> Iterator[setup_steps.Step
 
     :raises ConfigError: the service could not run as it is to be installed.
     """
-    _check_prefix(places.prefix)
+    _check_programs(places)
     yield setup_steps.MakeUser(install.user, places.state)
+    yield setup_steps.CheckAccess(install.user, places.python, "the Python that runs zeroscale", PROGRAMS_REMEDY)
+    yield setup_steps.CheckAccess(install.user, places.package / "zeroscale", "zeroscale itself", PROGRAMS_REMEDY)
     for found in install.servers:
+        remedy = "move the server to /srv, or give --user NAME, a user who may"
+        yield setup_steps.CheckAccess(install.user, found.directory.parent, "the server's parent directory", remedy)
         yield setup_steps.GiveTo(found.directory, install.user)
+        remedy = f"chown -R {install.user}: {found.directory}"
+        yield setup_steps.CheckAccess(install.user, found.directory, "the server's directory", remedy, may="-w")
     if install.servers:
         first = install.servers[0]
         yield setup_steps.WriteFile(places.config, file_text(first, str(first.directory)), keep=True)
-    yield setup_steps.WriteFile(places.unit, unit_text(places))
-    yield setup_steps.WriteFile(places.drop_in, drop_in_text(install))
+    yield setup_steps.WriteFile(places.unit, unit_text(places), mark=MARK)
+    yield setup_steps.WriteFile(places.drop_in, drop_in_text(install), mark=MARK)
     for path, target in _links(places):
         yield setup_steps.MakeLink(path, target)
     yield setup_steps.Run(["systemctl", "daemon-reload"])
@@ -96,8 +124,16 @@ def install_steps(install: Install, places: Places) -> Iterator[setup_steps.Step
 
 
 def uninstall_steps(places: Places) -> Iterator[setup_steps.Step]:
-    """Return the steps that stop the service, and remove what `install_steps` has added to the system's directories."""
+    """Return the steps that stop the service, and remove what `install_steps` has added to the system's directories.
+
+    :raises ConfigError: there is a unit that `install_steps` has not written.
+    """
     if places.unit.exists():
+        if not setup_steps.begins_with(places.unit, MARK):
+            raise ConfigError(
+                f"{places.unit} was not written by 'zeroscalectl systemd install': systemctl disable --now {UNIT}; "
+                f"rm {places.unit}; systemctl daemon-reload"
+            )
         yield setup_steps.Run(["systemctl", "disable", "--now", UNIT])
     yield setup_steps.Remove(places.drop_in, with_directory=True)
     yield setup_steps.Remove(places.unit)
@@ -107,30 +143,78 @@ def uninstall_steps(places: Places) -> Iterator[setup_steps.Step]:
     yield setup_steps.Run(["systemctl", "daemon-reload"])
 
 
-def left_behind(places: Places) -> Iterator[str]:
-    """Return what `uninstall_steps` leaves, in words, with how to remove it."""
-    yield f"the servers' directories, {places.config} and {places.state}"
-    yield f"the user, who may own servers: userdel {SERVICE_USER}"
-    yield f"the program: rm -r {places.prefix}"
+def left_behind(places: Places, user: str) -> Iterator[str]:
+    """Return what `uninstall_steps` leaves, in words, with how to remove it.
+
+    :param user: the user that has run the servers.
+    """
+    yield "the servers' directories"
+    for what, path in (("the configuration", places.config), ("the history and other state", places.state)):
+        if path.exists():
+            yield f"{what}: rm {'-r ' if path.is_dir() else ''}{path}"
+    if user == SERVICE_USER and setup_steps.user_id(user) is not None:
+        yield f"the user {user}, who may own the servers' files: userdel {user}"
+    if places.is_environment:
+        yield f"the program: rm -r {places.prefix}"
+    else:
+        yield f"the program: {places.prefix}/bin/pip uninstall zeroscale-proxy"
 
 
-def needed_first(install: Install) -> list[str]:
-    """Return what the operator has to do before the service can run, in words."""
-    return [step for found in install.servers for step in manual_steps(found)]
+def missing_in(config_directories: Iterable[Path], servers: Sequence[DirectoryScan], config: Path) -> Iterator[str]:
+    """Return what to do about servers that a configuration file does not have yet, in words."""
+    known = set(config_directories)
+    for found in servers:
+        if found.directory not in known:
+            yield (
+                f"add the server in {found.directory} to {config}: 'zeroscalectl init {found.directory} --output -' "
+                "prints its table; it needs a port or hosts of its own"
+            )
+
+
+def configured_directories(config: Path) -> list[Path]:
+    """Return the working directories that a configuration file names; [] without a file.
+
+    :raises ConfigError: it cannot be read.
+    """
+    try:
+        servers = tomllib.loads(config.read_text("utf-8-sig")).get("servers", {})
+        tables = list(servers.values()) if isinstance(servers, dict) else []
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{config}: {error}") from None
+    named = [table.get("working_directory") for table in tables if isinstance(table, dict)]
+    return [(config.parent / each).resolve() for each in named if isinstance(each, str)]
+
+
+def installed_user(places: Places) -> str | None:
+    """Return the user that an earlier `install_steps` has set; None: there was none."""
+    try:
+        found = re.search(r"^User=(.+)$", places.drop_in.read_text("utf-8"), re.MULTILINE)
+    except (OSError, UnicodeError):
+        return None
+    return found[1] if found else None
+
+
+def needed_first(servers: Sequence[DirectoryScan], user: str) -> list[str]:
+    """Return what the operator has to do before the servers can run, in words."""
+    steps = [step for found in servers for step in manual_steps(found)]
+    directories = [found.directory for found in servers if found.directory.stat().st_uid != 0]
+    roots = [(each, setup_steps.file_of_root(each)) for each in directories]
+    return steps + [f"root owns {file}: chown -R {user}: {each}" for each, file in roots if file is not None]
 
 
 def unit_text(places: Places) -> str:
     """Return the unit of the examples, with this machine's paths."""
     text = (places.examples / "systemd" / UNIT).read_text("utf-8")
     text = text.replace(f"{UNIT_PROGRAMS}/", f"{places.prefix}/bin/")
-    return text.replace("/etc/zeroscale.toml", str(places.config))
+    return UNIT_HEAD + text.replace("/etc/zeroscale.toml", str(places.config))
 
 
 def drop_in_text(install: Install) -> str:
     """Return the drop-in: the user, and what servers outside of /srv need."""
     text = DROP_IN.format(user=install.user)
-    directories = [found.directory for found in install.servers]
-    outside = [each for each in directories if not each.is_relative_to(WRITABLE)]
+    outside = [each for each in install.directories if not each.is_relative_to(WRITABLE)]
     if any(_is_in_home(each) for each in outside):
         text += "# Else home directories are hidden; the server may use a Java from there.\nProtectHome=read-only\n"
     for directory in outside:
@@ -158,18 +242,26 @@ def user_for(directories: Sequence[Path], owners: Sequence[str], asked: str | No
     return user
 
 
-def _check_prefix(prefix: Path) -> None:
-    if _is_in_home(prefix):
-        raise ConfigError(
-            f"zeroscale is installed in {prefix}, and a service cannot see home directories: install it under /opt, "
-            "as docs/systemd.md shows"
-        )
+def _check_programs(places: Places) -> None:
+    """Check that a service could run the programs.
+
+    :raises ConfigError: it could not.
+    """
+    for path in (places.prefix, places.python, places.package):
+        if _is_in_home(path):
+            raise ConfigError(f"zeroscale needs {path}, and a service cannot see home directories: {PROGRAMS_REMEDY}")
+    for name in PROGRAMS:
+        if not (places.prefix / "bin" / name).exists():
+            raise ConfigError(f"there is no {places.prefix / 'bin' / name}: {PROGRAMS_REMEDY}")
 
 
 def _links(places: Places) -> Iterator[tuple[Path, Path]]:
     """Return the links and their targets: the programs, their completion and their pages."""
-    for name in ("zeroscale", "zeroscalectl"):
-        yield places.programs / name, places.prefix / "bin" / name
+    if places.programs != places.prefix / "bin":
+        for name in PROGRAMS:
+            yield places.programs / name, places.prefix / "bin" / name
+    if places.share == places.prefix / "share":
+        return
     own = places.prefix / "share"
     for pattern in ("man/man1/zeroscale*", "bash-completion/*/zeroscale*", "zsh/*/_zeroscale*", "fish/*/zeroscale*"):
         for path in sorted(own.glob(pattern)):

@@ -17,6 +17,7 @@ from zeroscale.process.child import ServerProcess
 from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.record import StopProgress
 from zeroscale.status import Status
+from zeroscale.system.files import directory_problem
 
 
 class ProcessServer:
@@ -120,8 +121,8 @@ class ProcessServer:
 
         :raises PluginError: it could not; the message says what to do.
         """
-        if not self.working_directory.is_dir():
-            raise PluginError(f"the working directory {self.working_directory} does not exist")
+        if (problem := directory_problem(self.working_directory)) is not None:
+            raise PluginError(f"the working directory {self.working_directory} {problem}")
         self._environment.check()
         environment = self._environment.build(self.environment())
         spawn.check_program(self.command(), self.working_directory, environment)

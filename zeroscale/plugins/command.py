@@ -28,7 +28,7 @@ from zeroscale.process.environment import ChildEnvironment
 from zeroscale.process.record import StopProgress
 from zeroscale.process.spawn import find_program
 from zeroscale.status import Status
-from zeroscale.system.files import create_own
+from zeroscale.system.files import create_own, directory_problem
 
 logger = logging.getLogger("zeroscale.plugin.command")
 
@@ -149,8 +149,8 @@ class Server:
 
         :raises PluginError: one of them does not.
         """
-        if not self._directory.is_dir():
-            raise PluginError(f"the working directory {self._directory} does not exist")
+        if (problem := directory_problem(self._directory)) is not None:
+            raise PluginError(f"the working directory {self._directory} {problem}")
         self._commands.environment.check()
         environment = self._commands.environment.build()
         for name in ("start", "stop", "status", "pause", "resume"):

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from zeroscale.errors import PROCESS_LIMIT, PluginError, StartRefused
-from zeroscale.system.files import read_start
+from zeroscale.system.files import directory_problem, read_start
 
 PASSING_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM})
 """Errors that end by themselves, and are no fault of what is started: a start that meets one of them is no crash."""
@@ -124,8 +124,8 @@ def _default_signals() -> Iterator[None]:
 def _start_problem(argv: Sequence[str], directory: Path, environment: Mapping[str, str], error: Exception) -> str:
     if not argv or not isinstance(error, OSError):  # a ValueError: NUL characters
         return f"cannot start the server: {error if argv else 'its command is empty'}"
-    if not directory.is_dir():
-        return f"the working directory {directory} {'is no directory' if directory.exists() else 'does not exist'}"
+    if (problem := directory_problem(directory)) is not None:
+        return f"the working directory {directory} {problem}"
     if not os.access(directory, os.X_OK):
         return f"may not enter the working directory {directory}"
     program = argv[0]

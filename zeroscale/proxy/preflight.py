@@ -32,6 +32,7 @@ from zeroscale.proxy.exclusive_use import ExclusiveUse
 from zeroscale.proxy.factory import admission, child_environment, operator_directory, port_protocol
 from zeroscale.reactor import Reactor
 from zeroscale.system import endpoints
+from zeroscale.system.files import directory_problem
 from zeroscale.system.left_out import is_left_out
 
 MakePlugin = Callable[[ServerConfig], PluginAdapter]
@@ -168,14 +169,14 @@ def _server_mistakes(
     if bad("working_directory"):
         return
     needs_directory = server.working_directory is not None or not any(plugin.is_remote for plugin in plugins)
-    if needs_directory and not server.directory.is_dir():
-        problem = "is not a directory" if server.directory.exists() else "does not exist"
+    problem = directory_problem(server.directory)
+    if needs_directory and problem is not None:
         text = f"working directory {str(server.directory)!r} {problem}"
         yield Mistake(f"{path}.working_directory", text, environment=True)
     elif plugins and not bad("server"):
         for mistake in _errors(path, plugins[0].check):
             yield replace(mistake, environment=True)
-    if server.busy_command is not None and server.directory.is_dir() and not bad("busy_command"):
+    if server.busy_command is not None and problem is None and not bad("busy_command"):
         for mistake in _errors(f"{path}.busy_command", partial(_check_command, server, server.busy_command)):
             yield replace(mistake, environment=True, where="--busy-command")
 

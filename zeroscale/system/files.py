@@ -53,6 +53,17 @@ def server_directory(state_directory: Path, name: str) -> Path:
     return state_directory / name
 
 
+def directory_problem(path: Path) -> str | None:
+    """Return why a path cannot be used as a directory, in words that follow it; None: it can be."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return "does not exist"
+        return f"cannot be used: {error.strerror}"
+    return None if stat.S_ISDIR(mode) else "is not a directory"
+
+
 def make_private(directory: Path) -> None:
     """Create a directory of ours and its parents where they are missing, also when they were removed since our start.
 

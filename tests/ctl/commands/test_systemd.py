@@ -17,11 +17,16 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     places = Places(
         prefix=tmp_path / "opt",
         examples=EXAMPLES,
+        python=Path("/usr/bin/python3"),
+        package=tmp_path / "opt",
         units=tmp_path / "units",
         programs=tmp_path / "bin",
         share=tmp_path / "share",
         config=tmp_path / "zeroscale.toml",
     )
+    (tmp_path / "opt" / "bin").mkdir(parents=True)
+    for name in ("zeroscale", "zeroscalectl"):
+        (tmp_path / "opt" / "bin" / name).write_text("")
     monkeypatch.setattr(systemd, "here", lambda: places)
     directory = tmp_path / "survival"
     directory.mkdir()
@@ -71,3 +76,17 @@ def test_it_needs_a_system_with_systemd(
 def test_uninstalling_says_what_is_left(server: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["systemd", "uninstall", "--dry-run"]) == 0
     assert "Left: the servers' directories" in capsys.readouterr().out
+
+
+def test_a_second_server_has_to_be_added_by_hand(
+    server: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "zeroscale.toml").write_text('[servers.other]\nworking_directory = "other"\n')
+    assert main(["systemd", "install", "--server", str(server), "--dry-run"]) == 0
+    assert f"To do: add the server in {server} to {tmp_path}/zeroscale.toml" in capsys.readouterr().out
+
+
+def test_a_link_to_a_server_is_followed(server: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "link").symlink_to(server)
+    assert main(["systemd", "install", "--server", str(tmp_path / "link"), "--user", "gamers", "--dry-run"]) == 0
+    assert f"check that the user gamers may use {server}\n" in capsys.readouterr().out

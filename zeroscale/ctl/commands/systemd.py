@@ -8,16 +8,21 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from zeroscale.build_info import PACKAGE
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.commands.example import EXAMPLES
 from zeroscale.ctl.directory_scan import DirectoryScan, scan_directory
 from zeroscale.ctl.setup_steps import Step
 from zeroscale.ctl.unit_plan import (
+    SERVICE_USER,
     UNIT,
     Install,
     Places,
+    configured_directories,
     install_steps,
+    installed_user,
     left_behind,
+    missing_in,
     needed_first,
     uninstall_steps,
     user_for,
@@ -52,7 +57,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="directory of a Minecraft server; may be given several times",
     )
     install.add_argument(
-        "--user", metavar="USER", help="user that runs the servers (default: the directory's owner, else zeroscale)"
+        "--user",
+        metavar="USER",
+        help="user that runs the servers (default: that of before, else the directory's owner, else zeroscale)",
     )
     install.add_argument("--no-start", action="store_true", help="do not start it now, only at the next boot")
     install.set_defaults(run=run_install)
@@ -72,24 +79,29 @@ def run_install(args: argparse.Namespace) -> int:
     :raises ConfigError: it cannot be installed so, or a step failed.
     """
     places = here()
-    found = [scan_directory(Path(each)) for each in args.server]
-    directories = [each.directory for each in found]
-    owners = [account_name(each.stat().st_uid) for each in directories]
-    user = user_for(directories, owners, args.user)
+    found = [scan_directory(Path(each).resolve()) for each in args.server]
+    configured = configured_directories(places.config)
     if not found and not places.config.exists():
         raise ConfigError(f"there is no {places.config}: give --server DIR, the directory of your Minecraft server")
-    if not places.unit.exists():
+    given = [each.directory for each in found]
+    asked = args.user or installed_user(places)
+    owners = [account_name(each.stat().st_uid) for each in given]
+    user = user_for(given, owners, asked)
+    was_installed = places.unit.exists()
+    if not was_installed:
         _refuse_running_servers(found)
-    install = Install(found, user, start=not args.no_start)
-    first = needed_first(install)
-    if first:
-        install = Install(found, user, start=False)
+    first = needed_first(found, user)
+    in_new_file = () if places.config.exists() else given[:1]
+    later = list(missing_in([*configured, *in_new_file], found, places.config))
+    install = Install(found, user, configured=configured, start=not (args.no_start or first))
     _carry_out(install_steps(install, places), dry_run=args.dry_run)
-    for step in first:
+    for step in (*first, *later):
         print(f"To do: {step}")
     if first:
         print(f"Then start it: systemctl start {UNIT}")
         return exit_codes.DONE
+    if was_installed:
+        print(f"If it ran already, it still runs as before, until: systemctl restart {UNIT}")
     print("Now: zeroscalectl status; journalctl --unit zeroscale --follow; zeroscalectl ping localhost")
     return exit_codes.DONE
 
@@ -100,8 +112,9 @@ def run_uninstall(args: argparse.Namespace) -> int:
     :raises ConfigError: a step failed.
     """
     places = here()
+    user = installed_user(places) or SERVICE_USER
     _carry_out(uninstall_steps(places), dry_run=args.dry_run)
-    for each in left_behind(places):
+    for each in left_behind(places, user):
         print(f"Left: {each}")
     return exit_codes.DONE
 
@@ -124,7 +137,13 @@ def _refuse_running_servers(servers: Iterable[DirectoryScan]) -> None:
 
 def here() -> Places:
     """Return the places of this machine and of the environment that runs."""
-    return Places(prefix=Path(sys.prefix), examples=EXAMPLES)
+    return Places(
+        prefix=Path(sys.prefix),
+        examples=EXAMPLES,
+        python=Path(sys.executable).resolve(),
+        package=PACKAGE.parent,
+        is_environment=sys.prefix != sys.base_prefix,
+    )
 
 
 def _carry_out(steps: Iterable[Step], *, dry_run: bool) -> None:
