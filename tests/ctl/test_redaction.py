@@ -59,11 +59,30 @@ def test_a_configuration_keeps_its_shape_and_loses_its_secrets() -> None:
         ("rcon.password=hunter2 x", f"rcon.password={LEFT_OUT} x"),
         ('token: "a b" c', f"token: {LEFT_OUT} c"),
         ("GET https://user:hunter2@example.org/", "GET https://example.org/"),
+        ("valheim -name Midgard -password hunter2 -world x", f"valheim -name Midgard -password {LEFT_OUT} -world x"),
+        ('start --rcon-password "hunter 2" -v', f"start --rcon-password {LEFT_OUT} -v"),
+        ("AWS_SECRET_ACCESS_KEY=hunter2", f"AWS_SECRET_ACCESS_KEY={LEFT_OUT}"),
+        ('{"rcon.password": "hunter2", "port": 1}', f'{{"rcon.password": {LEFT_OUT}, "port": 1}}'),
+        ("curl -H 'Authorization: Bearer hunter22' x", f"curl -H 'Authorization: Bearer {LEFT_OUT}' x"),
+        (
+            "POST https://discord.com/api/webhooks/1/hunter2: 404",
+            f"POST https://discord.com/api/webhooks/{LEFT_OUT} 404",
+        ),
+        ("the server asks for a password", "the server asks for a password"),
         ("survival: ready after 3.0 s", "survival: ready after 3.0 s"),
     ],
 )
 def test_a_line_of_a_log(line: str, shown: str) -> None:
     assert redacted_line(line) == shown
+
+
+def test_a_command_that_is_a_list_of_words() -> None:
+    table = {"command": ["./valheim", "-password", "hunter2", "-world", "x"]}
+    assert tomllib.loads(redacted_toml(table)) == {"command": ["./valheim", "-password", LEFT_OUT, "-world", "x"]}
+
+
+def test_a_table_of_tables_only_has_no_line_of_its_own() -> None:
+    assert redacted_toml({"servers": {"a": {"listen": 1}}}) == "[servers.a]\nlisten = 1\n"
 
 
 texts = st.text(st.characters(codec="utf-8"))

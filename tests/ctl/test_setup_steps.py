@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from zeroscale.ctl.setup_steps import GiveTo, MakeLink, MakeUser, Remove, Run, WriteFile, run, user_id
+from zeroscale.ctl.setup_steps import (
+    CheckAccess,
+    GiveTo,
+    MakeLink,
+    MakeUser,
+    Remove,
+    Run,
+    WriteFile,
+    file_of_root,
+    run,
+    user_id,
+)
 from zeroscale.errors import ConfigError
 
 
@@ -25,6 +36,34 @@ def test_a_file_is_written_whole_and_once(tmp_path: Path) -> None:
 def test_a_file_to_keep_is_not_written_again(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     assert WriteFile(tmp_path / "file", "text", keep=True).is_done
+
+
+def test_a_file_of_somebody_else_gets_another_name(tmp_path: Path) -> None:
+    (tmp_path / "unit").write_text("mine")
+    step = WriteFile(tmp_path / "unit", "# ours\n1", mark="# ours\n")
+    assert step.describe().endswith("what is there becomes unit.old")
+    step.do()
+    WriteFile(step.path, "# ours\n2", mark="# ours\n").do()
+    assert (step.path.read_text(), (tmp_path / "unit.old").read_text()) == ("# ours\n2", "mine")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_what_a_user_may_use(tmp_path: Path) -> None:
+    CheckAccess("nobody", Path("/usr"), "a directory", "nothing").do()
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    with pytest.raises(ConfigError, match=f"the user nobody may not use the server, {private}: move it"):
+        CheckAccess("nobody", private, "the server", "move it").do()
+    with pytest.raises(ConfigError, match="may not use"):
+        CheckAccess("nobody", Path("/usr"), "a directory", "nothing", may="-w").do()
+
+
+def test_files_of_root(tmp_path: Path) -> None:
+    assert file_of_root(tmp_path) is None
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world" / "level.dat").write_text("")
+    found = file_of_root(tmp_path)
+    assert found == (tmp_path / "world" if os.geteuid() == 0 else None)
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:

@@ -14,10 +14,21 @@ LEFT_OUT = "[left out]"
 SECRET_TABLES = frozenset({"environment", "texts"})
 """Tables all of whose values are left out: variables are often secrets, and texts may name people."""
 
-_SECRET_KEY = re.compile(r"(?i)passw|secret|token|api_?key|private|credential|webhook|discord|apprise|^url$")
+_WORD = r"passw|passphrase|secret|token|api_?key|access_?key|private|credential|webhook|discord|apprise"
+_SECRET_KEY = re.compile(rf"(?i){_WORD}|^url$")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
-_ASSIGNED = re.compile(r"(?i)((?:passw\w*|secret|token|api_?key)\s*[=:]\s*)(?:\"[^\"]*\"|\S+)")
+_WEBHOOK = re.compile(r"(?i)(https?://\S*(?:webhook|hook)s?/)[^\s\"']+")
+_AUTHORIZATION = re.compile(r"(?i)\b((?:bearer|basic) +)[\w.~+/=-]{6,}")
+_NAMED = rf"[\w.-]*(?:{_WORD})[\w.-]*"
+_TEXT = r"(?:\\?\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s,;]+)"
+_ASSIGNED = re.compile(rf"(?i)({_NAMED}[\"']?\s*[=:]\s*){_TEXT}")
+_OPTION = re.compile(rf"(?i)((?<![\w-])--?{_NAMED}\s+)(?!-){_TEXT}")
+"""What secrets look like in a line: `password=x`, `"token": "x"`, `--password x`, `Authorization: Bearer x`."""
+
+_OPTION_ALONE = re.compile(rf"(?i)--?{_NAMED}")
+"""A word of a command whose next word is a secret."""
 
 
 def redacted_toml(table: Mapping[str, object]) -> str:
@@ -27,7 +38,9 @@ def redacted_toml(table: Mapping[str, object]) -> str:
 
 def redacted_line(line: str) -> str:
     """Return a line of a log without what looks like a secret, and without addresses."""
-    return without_addresses(_USER_IN_URL.sub("", _ASSIGNED.sub(rf"\1{LEFT_OUT}", line)))
+    for pattern in (_AUTHORIZATION, _WEBHOOK, _OPTION, _ASSIGNED):
+        line = pattern.sub(rf"\1{LEFT_OUT}", line)
+    return without_addresses(_USER_IN_URL.sub("", line))
 
 
 def _lines(path: str, table: Mapping[str, object]) -> Iterator[str]:
@@ -39,7 +52,8 @@ def _lines(path: str, table: Mapping[str, object]) -> Iterator[str]:
         yield f"{_key(key)} = {_value(LEFT_OUT) if hidden else _value(value)}"
     for key, inner in tables.items():
         name = f"{path}{_key(key)}"
-        yield from ("", f"[{name}]")
+        if not inner or not all(isinstance(each, Mapping) for each in inner.values()):
+            yield from ("", f"[{name}]")
         if _SECRET_KEY.search(key) or key in SECRET_TABLES:
             yield from (f"{_key(each)} = {_value(LEFT_OUT)}" for each in inner)
         else:
@@ -62,7 +76,10 @@ def _value(value: object) -> str:
         case int() | float():
             return str(value)
         case list():
-            return f"[{', '.join(map(_value, value))}]"
+            before = [None, *value]
+            hidden = (isinstance(word, str) and _OPTION_ALONE.fullmatch(word) for word in before)
+            shown = (_value(LEFT_OUT if hide else each) for each, hide in zip(value, hidden, strict=False))
+            return f"[{', '.join(shown)}]"
         case Mapping():
             return f"{{ {', '.join(f'{_key(key)} = {_value(LEFT_OUT)}' for key in value)} }}"
         case _:
