@@ -41,3 +41,10 @@ def test_what_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert shown.count("cannot be read: ") == 2
     assert "not known: no zeroscale answers" in shown
+
+
+def test_a_line_of_the_log_does_not_end_its_block(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "log").write_text("survival: ```\n")
+    words = ["--config", str(tmp_path / "none"), "--log", str(tmp_path / "log"), "--socket", str(tmp_path / "none")]
+    assert main(["report", *words]) == 0
+    assert capsys.readouterr().out.count("```") == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import os
 import platform
 import shutil
 import subprocess
@@ -21,7 +22,9 @@ from zeroscale.errors import ZeroscaleError
 from zeroscale.reports import ProxyReport
 from zeroscale.system.files import read_configured
 
-CONFIG = Path("/etc/zeroscale.toml")
+CONFIGS = (Path("/etc/zeroscale.toml"), Path("/etc/zeroscale/zeroscale.toml"))
+"""Where a service and a container have their configuration."""
+
 UNIT = "zeroscale"
 LINES = 60
 """Lines of the log."""
@@ -41,7 +44,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="Prints versions, the configuration without secrets, the state of the servers, and the last lines "
         "of the log without IP addresses. Read it before you publish it. This never wakes a server.",
     )
-    parser.add_argument("--config", metavar="FILE", help=f"the configuration file (default: {CONFIG}, if it is there)")
+    parser.add_argument(
+        "--config", metavar="FILE", help=f"the configuration file (default: {' or '.join(map(str, CONFIGS))})"
+    )
     parser.add_argument("--log", metavar="FILE", help="the log file (default: the journal of --unit)")
     parser.add_argument("--unit", metavar="UNIT", default=UNIT, help=f"the unit of systemd (default: {UNIT})")
     add_socket(parser)
@@ -50,7 +55,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    config = Path(args.config) if args.config else CONFIG if CONFIG.exists() else None
+    found = (each for each in CONFIGS if os.access(each, os.F_OK))
+    config = Path(args.config) if args.config else next(found, None)
     sections = {
         "Versions": versions(),
         "Configuration": ["none given: --config FILE"] if config is None else configuration(config),
@@ -60,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     for title, lines in sections.items():
         print(f"### {title}\n\n```")
         for line in lines:
-            print(clean(line))
+            print(clean(line).replace("```", '"""'))  # it would end the block
         print("```\n")
     return exit_codes.DONE
 
@@ -107,7 +113,7 @@ def journal(unit: str) -> list[str]:
     """Return the last lines that a unit has logged, or why there are none."""
     program = shutil.which("journalctl")
     if program is None:
-        return ["no journal here: give --log FILE"]
+        return ["no journal here: give --log FILE, or add the last lines of 'docker logs' or 'kubectl logs'"]
     command = [program, "--unit", unit, "--lines", str(LINES), "--no-pager", "--output", "short-iso"]
     try:
         done = subprocess.run(
