@@ -158,10 +158,11 @@ def _carry_out(steps: Iterable[Step], *, dry_run: bool) -> None:
         if os.geteuid() != 0:
             raise ConfigError("this changes the system: run it as root, with sudo; --dry-run shows what it does")
     for step in planned:
+        what = step.describe()
         if step.is_done:
-            print(f"Is so already: {step.describe()}")
+            print(f"Is so already: {what}")
         elif dry_run:
-            print(f"Would {step.describe()}")
+            print(f"Would {what}")
         else:
             step.do()
-            print(f"Done: {step.describe()}")
+            print(f"Done: {what}")
