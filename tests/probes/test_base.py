@@ -106,9 +106,9 @@ def test_a_name_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     answers: list[bool] = []
     probe.accepts_connections().addCallback(answers.append)
     assert answers == [False]
-    assert probe.lookup_problem == "game.internal has no address: Name or service not known"
+    assert probe.acceptance_problem == "game.internal has no address: Name or service not known"
     probe.set_address("192.0.2.1", 25565)
-    assert probe.lookup_problem is None
+    assert probe.acceptance_problem is None
 
 
 @ensureDeferred

@@ -163,6 +163,7 @@ def test_a_silent_server_does_not_accept_and_times_out(silent_server: socket.soc
     probe.accepts_connections().addCallback(accepted.append)
     clock.advance(ACCEPT_TIMEOUT)
     assert accepted == [False]
+    assert probe.acceptance_problem == f"127.0.0.1:{silent_server.getsockname()[1]} did not answer within 1 s"
     problems: list[str] = []
     probe.ask().addErrback(lambda failure: problems.append(str(failure.value)))
     clock.advance(5.0)
@@ -175,4 +176,4 @@ def test_a_silent_server_does_not_accept_and_times_out(silent_server: socket.soc
 async def test_a_name_without_an_address() -> None:
     probe = Probe(REACTOR, "nothing.invalid", 1, timeout=5.0)
     assert not await probe.accepts_connections()
-    assert "nothing.invalid has no address" in str(probe.lookup_problem)
+    assert "nothing.invalid has no address" in str(probe.acceptance_problem)

@@ -19,7 +19,7 @@ from zeroscale.status import ProbeResult
 class FakeProbe:
     """A probe whose answers the test gives."""
 
-    lookup_problem = "no such host"
+    acceptance_problem = "no such host"
     connection_pace = REMOTE_CONNECTION
     check_pace: Pace | None = REQUEST
 
@@ -69,7 +69,7 @@ def test_only_the_main_port_says_whether_it_is_ready(stage: Stage) -> None:
     asked = server(main, query, main_knows_players=False)
     asked.ask(stage)
     assert (main.asked, query.asked) == ([stage], [])
-    assert (asked.connection_pace, asked.check_pace, asked.lookup_problem) == (
+    assert (asked.connection_pace, asked.check_pace, asked.acceptance_problem) == (
         REMOTE_CONNECTION,
         REQUEST,
         "no such host",

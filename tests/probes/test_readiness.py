@@ -32,7 +32,7 @@ STEP = 0.01
 class ScriptedProbe:
     """Answers when the test says so, and records the times of its calls."""
 
-    lookup_problem: str | None = None
+    acceptance_problem: str | None = None
     connection_pace = pace.LOCAL_CONNECTION
 
     def __init__(self, clock: Clock, check_pace: Pace | None) -> None:
@@ -455,7 +455,7 @@ async def test_ready_follows_the_ready_line_within_50_ms() -> None:
 class SimpleProbe:
     """Accepts when the test says so."""
 
-    lookup_problem: str | None = None
+    acceptance_problem: str | None = None
     connection_pace = pace.LOCAL_CONNECTION
     check_pace = None
 
@@ -569,10 +569,10 @@ def test_what_hinders_the_question_is_told_until_it_can_be_asked(kind: Callable[
 
 def test_a_name_without_an_address_is_the_problem() -> None:
     probe = SimpleProbe()
-    probe.lookup_problem = "game.internal has no address: Name or service not known"
+    probe.acceptance_problem = "game.internal has no address: Name or service not known"
     clock = Clock()
     for waiting in (Readiness(clock, probe), LineReadiness(clock, probe)):
         waiting.ready_line_seen()
         waiting.run()
-        assert waiting.problem == probe.lookup_problem
+        assert waiting.problem == probe.acceptance_problem
         assert not waiting.hindered

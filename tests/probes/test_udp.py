@@ -91,7 +91,7 @@ async def test_a_name_without_an_address_is_reported(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(udp, "ask_over_udp", fails)
     named = probe(9, "game.invalid")
     assert not await named.accepts_connections()
-    assert named.lookup_problem == "game has no address"
+    assert named.acceptance_problem == "game has no address"
 
 
 @ensureDeferred

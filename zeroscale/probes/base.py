@@ -52,8 +52,8 @@ class ServerProbe(Protocol):
     """Checks one server. Both methods may be cancelled at any time, and then leave no connection."""
 
     @property
-    def lookup_problem(self) -> str | None:
-        """Why `accepts_connections` has found no address for the server's name; None: it has."""
+    def acceptance_problem(self) -> str | None:
+        """Why the server did not accept the last connection, where more is known than that it did not; else None."""
         ...
 
     @property
@@ -111,7 +111,7 @@ class BaseProbe(ABC):
         """Check the server at this address from now on."""
         self._host = host
         self._port = port
-        self._lookup_problem: str | None = None
+        self._acceptance_problem: str | None = None
         self._endpoint = host_endpoint(self._reactor, host, port, min(self._timeout, CONNECT_TIMEOUT))
 
     @property
@@ -120,9 +120,9 @@ class BaseProbe(ABC):
         return pace.LOCAL_CONNECTION if loopback.is_loopback(self._host) else pace.REMOTE_CONNECTION
 
     @property
-    def lookup_problem(self) -> str | None:
-        """See `ServerProbe.lookup_problem`."""
-        return self._lookup_problem
+    def acceptance_problem(self) -> str | None:
+        """See `ServerProbe.acceptance_problem`."""
+        return self._acceptance_problem
 
     def accepts_connections(self) -> Deferred[bool]:
         """See `ServerProbe.accepts_connections`."""
@@ -147,12 +147,12 @@ class BaseProbe(ABC):
         except BlockingIOError as error:
             raise StartRefused(f"{self._host} cannot be looked up: {error.strerror}") from error
         except DNSLookupError as error:
-            self._lookup_problem = error.args[0]
+            self._acceptance_problem = error.args[0]
             return False
         except (ConnectError, OSError):
-            self._lookup_problem = None
+            self._acceptance_problem = None
             return False
-        self._lookup_problem = None
+        self._acceptance_problem = None
         return True
 
     async def _connect(self, connection: ProbeConnection) -> None:

@@ -90,15 +90,16 @@ class DatagramProbe(BaseProbe):
             raise BackendError(f"{self._host} cannot be looked up: {error}") from error
 
     async def _accepts(self) -> bool:
-        self._lookup_problem = None
+        self._acceptance_problem = None
         try:
             await self._in_time(self._result(), min(ACCEPT_TIMEOUT, self._timeout))
         except BlockingIOError as error:
             raise StartRefused(f"{self._host} cannot be looked up: {error.strerror}") from error
         except DNSLookupError as error:
-            self._lookup_problem = error.args[0]
+            self._acceptance_problem = error.args[0]
             return False
-        except (BackendError, TimeoutError):
+        except (BackendError, TimeoutError) as error:
+            self._acceptance_problem = str(error)
             return False
         return True
 

@@ -71,9 +71,9 @@ class QueriedServer:
             each.probe.set_address(each.host or host, each.port or port)
 
     @property
-    def lookup_problem(self) -> str | None:
-        """See `ServerProbe.lookup_problem`."""
-        return self.main.lookup_problem
+    def acceptance_problem(self) -> str | None:
+        """See `ServerProbe.acceptance_problem`."""
+        return self.main.acceptance_problem
 
     @property
     def connection_pace(self) -> Pace:

@@ -68,7 +68,7 @@ class _Acceptance:
     @property
     def problem(self) -> str:
         """Why it did not accept the last one."""
-        return self.hindrance or self._probe.lookup_problem or "it does not accept connections"
+        return self.hindrance or self._probe.acceptance_problem or "it does not accept connections"
 
 
 class Readiness:

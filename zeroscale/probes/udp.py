@@ -89,7 +89,7 @@ class UdpProbe(BaseProbe):
 
         :param in_doubt: the result where nothing shows it.
         """
-        self._lookup_problem = None
+        self._acceptance_problem = None
         is_local = loopback.is_loopback(self._host)
         if is_local and self._is_bound(self._host, self._port):
             return True
@@ -99,7 +99,7 @@ class UdpProbe(BaseProbe):
         except BlockingIOError as error:
             raise StartRefused(f"{self._host} cannot be looked up: {error.strerror}") from error
         except DNSLookupError as error:
-            self._lookup_problem = error.args[0]
+            self._acceptance_problem = error.args[0]
             return False
         except BackendError:
             return False
@@ -119,9 +119,9 @@ class StartedProbe:
         self._probe = probe
 
     @property
-    def lookup_problem(self) -> str | None:
-        """See `ServerProbe.lookup_problem`."""
-        return self._probe.lookup_problem
+    def acceptance_problem(self) -> str | None:
+        """See `ServerProbe.acceptance_problem`."""
+        return self._probe.acceptance_problem
 
     @property
     def connection_pace(self) -> Pace:
