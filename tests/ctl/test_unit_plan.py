@@ -51,6 +51,8 @@ def places(tmp_path: Path) -> Places:
         programs=tmp_path / "bin",
         share=tmp_path / "share",
         config=tmp_path / "zeroscale.toml",
+        state=tmp_path / "state",
+        control_groups=tmp_path / "cgroup",
     )
 
 
@@ -247,6 +249,26 @@ def test_uninstalling_removes_what_installing_added(places: Places, server: Dire
     assert f"the configuration: rm {places.config}" in left and f"the program: rm -r {places.prefix}" in left
     assert not any("userdel" in each for each in left)
     assert [step.describe() for step in uninstall_steps(places) if not step.is_done] == ["run systemctl daemon-reload"]
+
+
+def test_what_an_operator_has_added_and_servers_that_run_on_are_left_and_named(
+    places: Places, server: DirectoryScan
+) -> None:
+    changes(Install([server], "max"), places)
+    (places.units / "zeroscale.socket").write_text("")
+    (places.drop_in.parent / "leave.conf").write_text("")
+    group = places.control_groups / "system.slice" / "zeroscale.service"
+    group.mkdir(parents=True)
+    (group / "cgroup.procs").write_text("1176\n1177\n")
+    for step in uninstall_steps(places):
+        if not isinstance(step, Run):
+            step.do()
+    left = list(left_behind(places, "max"))
+    assert left[0].endswith(": kill 1176 1177")
+    assert [each.rpartition(": ")[2] for each in left[1:3]] == [
+        f"rm {places.drop_in.parent}/leave.conf",
+        f"rm {places.units}/zeroscale.socket",
+    ]
 
 
 def test_the_example_units_have_the_paths_that_are_replaced(places: Places) -> None:

@@ -62,6 +62,7 @@ class Places(Struct, frozen=True):
     share: Path = Path("/usr/local/share")
     config: Path = Path("/etc/zeroscale.toml")
     state: Path = Path("/var/lib/zeroscale")
+    control_groups: Path = Path("/sys/fs/cgroup")
 
     @property
     def unit(self) -> Path:
@@ -148,6 +149,11 @@ def left_behind(places: Places, user: str) -> Iterator[str]:
 
     :param user: the user that has run the servers.
     """
+    if running := _processes(places.control_groups):
+        yield f'servers that still run (on_exit = "leave"); SIGTERM saves and stops them: kill {" ".join(running)}'
+    for path in sorted((*places.units.glob("zeroscale*"), *places.units.glob(f"{UNIT}.d/*"))):
+        if not path.is_dir():
+            yield f"a file that is not of 'zeroscalectl systemd install': rm {path}"
     yield "the servers' directories"
     for what, path in (("the configuration", places.config), ("the history and other state", places.state)):
         if path.exists():
@@ -240,6 +246,16 @@ def user_for(directories: Sequence[Path], owners: Sequence[str], asked: str | No
                 f"'chown -R {user}: {directory}' first"
             )
     return user
+
+
+def _processes(control_groups: Path) -> list[str]:
+    """Return the ids of the processes of the unit, with the second version of control groups or with the first."""
+    for hierarchy in (".", "systemd"):
+        try:
+            return (control_groups / hierarchy / "system.slice" / UNIT / "cgroup.procs").read_text("ascii").split()
+        except OSError:
+            continue
+    return []
 
 
 def _check_programs(places: Places) -> None:
