@@ -40,6 +40,12 @@ restart: refused: 0
 restart: cut off: True
 proxy_only: relayed: True, dynamic user: True
 proxy_only: result: success
+installed: owner: zeroscale, an older unit is kept: True
+installed: healthy: zeroscale answers: 1 server
+installed: a player got in: True, may write: True
+installed: installed again: True
+installed: sections of a report: 4, removed: True
+installed: the server is stopped: True, and left: True
 done
 """
 

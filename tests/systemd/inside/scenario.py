@@ -15,6 +15,14 @@ PYTHON = sys.executable
 CONFIG = Path("/etc/zeroscale.toml")
 JOURNAL = Path("/srv/survival/journal")
 DROP_IN = Path("/run/systemd/system/zeroscale.service.d")
+UNIT = Path("/etc/systemd/system/zeroscale.service")
+CREATIVE = Path("/data/creative")
+START_SCRIPT = f"""\
+#!/bin/sh
+shift
+export LD_LIBRARY_PATH=/opt/python/lib PYTHONPATH=/opt/checkout:/opt/packages
+exec {PYTHON} -m zeroscale.plugins.demo.program --start-seconds 0.5 "$@"
+"""
 DEADLINE = 60
 DYNAMIC_USERS = range(61184, 65520)
 """The numbers that systemd gives to units with DynamicUser= (its documentation of user and group numbers)."""
@@ -203,9 +211,50 @@ def proxy_only() -> Iterator[str]:
     yield f"result: {shown('Result', 'zeroscale-proxy')}"
 
 
+def installed() -> Iterator[str]:
+    """Install zeroscale as an operator does: an environment under /opt, a server of root's outside of /srv."""
+    CONFIG.unlink()
+    for left in DROP_IN.iterdir():
+        left.unlink()
+    output(PYTHON, "-m", "venv", "--without-pip", "/opt/zeroscale")
+    for name in ("zeroscale", "zeroscalectl"):
+        program = Path("/usr/local/bin", name)
+        own = Path("/opt/zeroscale/bin", name)
+        own.write_text(program.read_text().replace(PYTHON, "/opt/zeroscale/bin/python"))
+        own.chmod(0o755)
+        program.unlink()
+    CREATIVE.mkdir(parents=True)
+    (CREATIVE / "eula.txt").write_text("eula=true\n")
+    (CREATIVE / "server.properties").write_text("server-port=25590\n")
+    (CREATIVE / "start.sh").write_text(START_SCRIPT)
+    (CREATIVE / "start.sh").chmod(0o755)
+    link = Path("/srv/creative")
+    link.symlink_to(CREATIVE)
+    install = ("/opt/zeroscale/bin/zeroscalectl", "systemd", "install")
+    done = output(*install, "--server", str(link))
+    yield f"owner: {CREATIVE.owner()}, an older unit is kept: {'becomes zeroscale.service.old' in done}"
+    yield f"healthy: {output('zeroscalectl', 'health')}"
+    output("zeroscalectl", "join", "localhost")
+    yield f"a player got in: {'creative: ready after' in log()}, may write: {'Read-only' not in log()}"
+    files = [UNIT, Path(f"{UNIT}.d/10-install.conf")]
+    before = [file.read_text() for file in files]
+    output(*install)
+    yield f"installed again: {before == [file.read_text() for file in files]}"
+    sections = output("zeroscalectl", "report").count("### ")
+    output("zeroscalectl", "systemd", "uninstall")
+    removed = not any(path.exists() for path in (*files, Path("/usr/local/bin/zeroscale")))
+    yield f"sections of a report: {sections}, removed: {removed}"
+    yield f"the server is stopped: {not is_open(25590)}, and left: {CREATIVE.is_dir() and CONFIG.exists()}"
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as ours:
+        return ours.connect_ex(("127.0.0.1", port)) == 0
+
+
 def main() -> None:
     output("systemctl", "start", "zeroscale.socket")
-    for part in (activation, stop_during_a_save, start, reload, watchdog, restart, proxy_only):
+    for part in (activation, stop_during_a_save, start, reload, watchdog, restart, proxy_only, installed):
         JOURNAL.unlink(missing_ok=True)
         if part is activation:
             CONFIG.write_text(SURVIVAL)
