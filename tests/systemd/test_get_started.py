@@ -1,0 +1,117 @@
+"""The commands of docs/get-started.md, as they stand there, under a real systemd: pytest -m nspawn, as root.
+
+The machine inside has a server in /srv/survival with its old service, the demo server in the place of Java, and a
+checkout; it reaches no network.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from systemd import test_nspawn
+
+root = test_nspawn.root
+REPOSITORY = test_nspawn.REPOSITORY
+PAGE = (REPOSITORY / "docs" / "get-started.md").read_text()
+PYTHON = "/usr/bin/python3"
+"""The system's, whose version need not be that of the tests."""
+
+pytestmark = [pytest.mark.nspawn, pytest.mark.peers("systemd-nspawn", "tmux", PYTHON)]
+
+JAVA = """\
+#!/bin/bash
+# The demo server, which ends when "stop" is written to its console.
+while [ "$1" != --port ] && [ $# -gt 0 ]; do shift; done
+/opt/zeroscale/bin/python -P -m zeroscale.plugins.demo.program --port "${2:-25565}" --start-seconds 0.5 &
+while read -r line && [ "$line" != stop ]; do :; done
+kill $!
+wait
+"""
+OLD_SERVICE = "[Service]\nExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
+UNIT = "[Unit]\nAfter=multi-user.target dbus.socket\n[Service]\nType=exec\nExecStart=/bin/bash /opt/results/reader.sh\n"
+
+
+def block(first_line: str) -> str:
+    """The page's block of commands that begins so."""
+    blocks: list[str] = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    [found] = [each for each in blocks if each.startswith(first_line)]
+    return found.replace(" --follow", " --no-pager")  # which never ends
+
+
+def reader() -> str:
+    """What is typed."""
+    text = (Path(__file__).parent / "inside" / "reader.sh").read_text()
+    blocks = {
+        "SIX_COMMANDS": block("python3 -m venv /opt/zeroscale"),
+        "EVERY_DAY": block("zeroscalectl status "),
+        "REMOVE": block("zeroscalectl systemd uninstall"),
+        "ENVIRONMENT": block("python3 -m venv ~"),
+        "TMUX_SESSION": block("tmux new-session").replace("\n", "\nsleep 3\n", 1),
+    }
+    for name, commands in blocks.items():
+        text = text.replace(f"    {name}\n", commands)
+    return text
+
+
+NOT_COPIED = shutil.ignore_patterns(".*", "build", "*.egg-info", "node_modules", "__pycache__")
+
+
+def wheels(directory: Path) -> Path:
+    """Return a directory with all that pip needs inside."""
+    checkout = directory / "checkout"
+    shutil.copytree(REPOSITORY, checkout, ignore=NOT_COPIED, symlinks=True)
+    subprocess.run([PYTHON, "-m", "venv", directory / "venv"], check=True)
+    options = ["--quiet", "--wheel-dir", str(directory / "wheels"), "--constraint", str(REPOSITORY / "constraints.txt")]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [str(directory / "venv" / "bin" / "pip"), "wheel", *options, str(checkout), "setuptools", "wheel"]
+    subprocess.run(command, check=True, env=environment, cwd=directory)
+    return directory / "wheels"
+
+
+def furnish(root: Path) -> None:
+    """Puts in what is there before zeroscale is."""
+    system = root / "etc" / "systemd" / "system"
+    shutil.rmtree(system / "multi-user.target.wants", ignore_errors=True)
+    (system / "multi-user.target.wants").mkdir()
+    for name, text in (("minecraft.service", OLD_SERVICE), ("reader.service", UNIT)):
+        (system / name).write_text(text)
+        (system / "multi-user.target.wants" / name).symlink_to(f"../{name}")
+    for name in ("zeroscale", "zeroscalectl", "java"):
+        (root / "usr" / "local" / "bin" / name).unlink(missing_ok=True)
+    java = root / "usr" / "local" / "bin" / "java"
+    java.write_text(JAVA)
+    java.chmod(0o755)
+    with (root / "etc" / "passwd").open("a") as users, (root / "etc" / "group").open("a") as groups:
+        users.write("max:x:4321:4321::/home/max:/bin/bash\n")
+        groups.write("max:x:4321:\n")
+    for home, server in (("root", "srv/survival"), ("home/max", "home/max/minecraft")):
+        shutil.copytree(REPOSITORY, root / home / "zeroscale", ignore=NOT_COPIED, symlinks=True)
+        (root / server).mkdir(parents=True)
+        (root / server / "server.jar").write_bytes(b"")
+        (root / server / "eula.txt").write_text("eula=true\n")
+    subprocess.run(["chown", "-R", "4321:4321", root / "home" / "max"], check=True)
+    for name in ("results", "reader"):
+        (root / "opt" / name).mkdir(parents=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can boot a container")
+def test_its_commands_lead_to_a_sleeping_server(root: Path, tmp_path: Path) -> None:
+    furnish(root)
+    results = tmp_path / "results"
+    results.mkdir()
+    results.chmod(0o777)
+    (results / "reader.sh").write_text(reader())
+    command = ["systemd-nspawn", "--directory", str(root), "--boot", "--register=no", "--keep-unit", "--quiet"]
+    command += ["--private-network", f"--bind-ro={wheels(tmp_path)}:/opt/reader", f"--bind={results}:/opt/results"]
+    command += ["--machine=zeroscale-reader", "systemd.unit=multi-user.target"]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=test_nspawn.LONGEST, check=False
+    )
+    said = (results / "said").read_text() if (results / "said").exists() else done.stdout[-4000:]
+    assert "done" in said.splitlines(), said
