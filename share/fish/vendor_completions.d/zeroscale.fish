@@ -101,7 +101,7 @@ complete -c zeroscale -n _shtab_zeroscale_using -l hold-limit -x -d 'how long a 
 complete -c zeroscale -n _shtab_zeroscale_using -l wake-after -xka "answer login" -d 'wake at the login, or once the client has answered a request, which scanners never do (default: login)'
 complete -c zeroscale -n _shtab_zeroscale_using -l text -x -d 'text that players read, such as sleeping='"'"'&3Asleep'"'"'; docs/messages.md lists the names; may be given several times'
 complete -c zeroscale -n _shtab_zeroscale_using -l status-protocol -xka "client mirror" -d 'while asleep, show each client its own version, or the real server'"'"'s last one (default: client)'
-complete -c zeroscale -n _shtab_zeroscale_using -l motd -xka "beside replace" -d 'show our text beside the real server'"'"'s MOTD, or in its place (default: beside)'
+complete -c zeroscale -n _shtab_zeroscale_using -l motd -xka "beside replace" -d 'show our text beside the real server'"'"'s MOTD (in server browsers: its name), or in its place (default: beside)'
 complete -c zeroscale -n _shtab_zeroscale_using -l legacy-hold -d 'hold clients of 1.7 to 1.12 beyond their own 20 or 30 s, with empty frames'
 complete -c zeroscale -n _shtab_zeroscale_using -l transfer-as-login -d 'show players who were transferred here to the real server as ordinary ones'
 complete -c zeroscale -n _shtab_zeroscale_using -l forwarding -d 'accept the long handshakes of BungeeCord'"'"'s IP forwarding'
