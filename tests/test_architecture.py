@@ -367,6 +367,7 @@ WITHOUT_A_MODULE = {
     "protocols/test_protocol_page.py": "is about docs/protocol.md, and what cites it",
     "test_architecture.py": "is about all of them",
     "config/test_configuration_page.py": "is about what docs/configuration.md says",
+    "config/test_recipes.py": "is about the configuration files on the pages for users",
     "test_chart.py": "is about charts/, and docs/kubernetes/",
     "test_container.py": "is about the Dockerfile, and docs/container/",
     "test_distribution.py": "is about pyproject.toml, constraints.txt, sdist and wheel",
