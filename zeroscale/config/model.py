@@ -5,7 +5,7 @@ field's type, and then the rules that several fields have together (`RULES`). Wh
 checked is checked by `proxy.preflight`.
 
 A new key needs its field here, with help text, and the code that uses it. `python -m zeroscale.daemon.reference` then
-writes the tables of docs/configuration.md and README.md anew.
+writes the tables of docs/configuration.md and docs/command-line.md anew.
 
 Annotations are not postponed here (`from __future__ import annotations`): msgspec would compile the text of each of
 them at every start.

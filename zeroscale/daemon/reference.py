@@ -21,7 +21,7 @@ from zeroscale.control import metrics
 from zeroscale.daemon.parser import build_parser, default_of, options
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = ("README.md", "docs/configuration.md", "docs/docker.md", "docs/kubernetes.md", "docs/metrics.md")
+PAGES = ("docs/command-line.md", "docs/configuration.md", "docs/docker.md", "docs/kubernetes.md", "docs/metrics.md")
 
 TOP = "top"
 """The mark's name for the keys above all tables."""
