@@ -1,4 +1,4 @@
-"""docs/configuration.md has every table and no other, and the files that it and README.md show can be read."""
+"""docs/configuration.md has every table and no other, and the files that it shows can be read."""
 
 from __future__ import annotations
 
@@ -31,9 +31,3 @@ def test_the_file_shown_can_be_read() -> None:
     assert [server.name for server in parse(whole, Path("/etc"), {}, 0).servers] == ["survival", "creative"]
     for text in others:
         assert tomllib.loads(re.sub(r"(?s)\ncommand.*", "", text)), text
-
-
-def test_the_readmes_file_can_be_read() -> None:
-    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
-    [text] = re.findall(r"```toml\n(\[servers.*?)```", readme, re.DOTALL)
-    assert [server.name for server in parse(text, Path("/etc"), {}, 0).servers] == ["survival"]
