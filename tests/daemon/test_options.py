@@ -538,3 +538,15 @@ def test_further_ports() -> None:
 def test_mistakes_in_further_ports(words: list[str], expected: str) -> None:
     mistakes = [str(each) for each in examine([*BASIC, *words]).mistakes]
     assert [each for each in mistakes if each.startswith(expected)] != [], mistakes
+
+
+def test_a_current_directory_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed = tmp_path / "removed"
+    removed.mkdir()
+    monkeypatch.chdir(removed)
+    removed.rmdir()
+    with pytest.raises(ConfigError, match="the current directory has been removed: change to another one"):
+        examine(["demo", "25565", "25575"])
+    with pytest.raises(SystemExit) as end:
+        examine(["--version"])
+    assert end.value.code == 0

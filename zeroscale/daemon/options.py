@@ -120,14 +120,19 @@ def examine(argv: Sequence[str], prog: str = "zeroscale", directory: Path | None
     :raises ConfigError: the words make no sense at all; its text is one line.
     :raises SystemExit: `--help` or `--version` was asked for, and has been printed.
     """
-    return _CommandLine(argv, prog, (directory or Path()).absolute()).invocation()
+    words = _CommandLine(argv, prog)
+    try:
+        base = (directory or Path()).absolute()
+    except FileNotFoundError:
+        raise ConfigError("the current directory has been removed: change to another one, and try again") from None
+    return words.invocation(base)
 
 
 class _CommandLine:
     """One command line while it is read."""
 
-    def __init__(self, argv: Sequence[str], prog: str, base: Path) -> None:
-        self._base = base
+    def __init__(self, argv: Sequence[str], prog: str) -> None:
+        self._base = Path()
         self._more = f"see '{prog} --help'"
         self._mistakes = Mistakes()
         self._port_texts: list[str] = []
@@ -138,8 +143,12 @@ class _CommandLine:
         self._positional = [*self._known(rest), *tail]
         self._given = [option for option in options() if getattr(self._args, option.dest) is not None]
 
-    def invocation(self) -> Invocation:
-        """Return what it means."""
+    def invocation(self, base: Path) -> Invocation:
+        """Return what it means.
+
+        :param base: the absolute path that relative paths start from.
+        """
+        self._base = base
         args = self._args
         overrides = self._values([option for option in self._given if not option.is_about_server], "")
         file = None
