@@ -6,11 +6,12 @@ import gc
 import os
 import shutil
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from machine import Machine
 
 # How long one example takes says something about the machine, not about the program. CI tries more examples.
 settings.register_profile("zeroscale", deadline=None, max_examples=100 if "CI" in os.environ else 30)
@@ -26,6 +27,17 @@ def java_in_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs.mkdir()
     (programs / "java").touch(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine to run the commands of pages in; a test with it is marked `slow` and `peers("nsenter", "unshare")`."""
+    if not Machine.is_possible():
+        pytest.skip("only root, with a kernel that has namespaces and overlays, can make a machine")
+    directory = tmp_path / "machine"
+    directory.mkdir()
+    with Machine(directory) as machine:
+        yield machine
 
 
 @pytest.fixture(scope="session")
