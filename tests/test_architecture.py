@@ -371,7 +371,7 @@ WITHOUT_A_MODULE = {
     "test_chart.py": "is about charts/, and docs/kubernetes/",
     "test_container.py": "is about the Dockerfile, and docs/container/",
     "test_distribution.py": "is about pyproject.toml, constraints.txt, sdist and wheel",
-    "test_machine.py": "is about the machine that runs the commands of pages",
+    "test_page_commands.py": "is about the commands of pages, and the machine that runs them",
     "test_pages.py": "is about all pages",
     "test_readme.py": "is about what README.md says",
 }

@@ -1,4 +1,4 @@
-# What a reader of docs/get-started.md types, as root and then as another user. test_get_started.py puts the page's
+# What a reader of docs/get-started.md types, as root and then as another user. test_commands.py puts the page's
 # blocks in the place of the capital names; each command has to succeed.
 exec >/opt/results/said 2>&1
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=/opt/reader PIP_ROOT_USER_ACTION=ignore
