@@ -17,11 +17,9 @@ PAGES = sorted(
 
 UNFINISHED = {
     "CONTRIBUTING.md",
-    "README.md",
     "docs/admission.md",
     "docs/bedrock.md",
     "docs/behind.md",
-    "docs/command-line.md",
     "docs/configuration.md",
     "docs/control.md",
     "docs/docker.md",

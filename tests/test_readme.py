@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+from jars import write_jar
+from machine import Machine
+from pages import block
 from ports import free_port
-from processes import Program, python
+from processes import Program, python, wait_until
 
 from zeroscale.state.start_history import WORLD_LOCK
 
@@ -17,9 +23,9 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_two_commands_stand_at_the_top() -> None:
-    top = README.splitlines()[:8]
-    assert "pip install . && zeroscale demo 25565 25575 --info" in top
-    assert "pip install '.[test]' && pytest" in top
+    first = "pip install . && zeroscale demo 25565 25575 --info"
+    assert block("README.md", first).commands == f"{first}\npip install '.[test]' && pytest\n"
+    assert first in README.splitlines()[:8]
 
 
 def test_it_is_short() -> None:
@@ -33,16 +39,17 @@ def test_files_that_it_names_are_there() -> None:
 
 
 def test_its_six_commands_are_those_of_the_page_that_explains_them() -> None:
-    page = (ROOT / "docs" / "get-started.md").read_text()
-    [commands] = re.findall(r"```sh\n(python3 -m venv /opt.*?)```", README, re.DOTALL)
-    assert f"```sh\n{commands}```" in page
+    first = "python3 -m venv /opt/zeroscale"
+    assert block("README.md", first).commands == block("docs/get-started.md", first).commands
 
 
 def test_the_demo_is_as_shown(tmp_path: Path) -> None:
-    [shown] = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    shown = block("README.md", "$ zeroscalectl ping localhost").text
     public, private = free_port(), free_port()
-    command = ["demo", str(public), str(private), "--info", "-a", "start_seconds=0.5", "-t", "1"]
-    with Program(python("-m", "zeroscale", *command, "--state_directory", str(tmp_path))) as proxy:
+    first = block("README.md", "pip install . && zeroscale demo").commands.splitlines()[0].split(" && ")[1]
+    command = first.replace("25565", str(public)).replace("25575", str(private)).split()[1:]
+    command += ["-a", "start_seconds=0.5", "-t", "1", "--state_directory", str(tmp_path)]
+    with Program(python("-m", "zeroscale", *command)) as proxy:
         proxy.wait_for(f"INFO:zeroscale.proxy:Ready: players come to port {public}")
         assert not (ROOT / WORLD_LOCK).exists(), "the tests run it elsewhere"
         lines = ["$ zeroscalectl ping localhost", *answer_of("ping", public), ""]
@@ -69,6 +76,82 @@ def answer_of(command: str, port: int) -> list[str]:
 def form(lines: Sequence[str]) -> list[str]:
     """Return lines without what differs from run to run."""
     return [re.sub(r"[0-9]+", "0", re.sub(r"0\.[0-9] second ", "0.0 seconds ", line)) for line in lines]
+
+
+JAVA = """\
+#!/bin/bash
+# The demo server, which ends when "stop" is written to its console; and the version that `java -version` prints.
+[ "$1" != -version ] || { echo 'openjdk version "25.0.1"' >&2; exit; }
+while [ "$1" != --port ] && [ $# -gt 0 ]; do shift; done
+export PYTHONPATH='%s'
+%s -P -m zeroscale.plugins.demo.program --port "${2:-25575}" --start-seconds 0.2 &
+while read -r line && [ "$line" != stop ]; do :; done
+kill $!
+wait
+"""
+
+
+@pytest.fixture
+def minecraft(machine: Machine) -> Machine:
+    """A machine with a Minecraft server in /srv/survival, and the demo server in the place of Java."""
+    machine.write("/usr/local/bin/java", JAVA % (os.environ.get("PYTHONPATH", ""), sys.executable), 0o755)
+    machine.run("mkdir -p /srv/survival /opt/jdk-21/bin && ln -s /usr/local/bin/java /opt/jdk-21/bin/java")
+    machine.write("/srv/survival/eula.txt", "eula=true\n")
+    machine.write("/srv/survival/server.properties", "server-port=25565\n")
+    machine.write("/srv/survival/start.sh", "#!/bin/sh\nexec java -jar server.jar --port 25575\n", 0o755)
+    for name in ("server.jar", "paper-1.21.4-232.jar"):
+        write_jar(machine.path(f"/srv/survival/{name}"), "Main-Class: net.minecraft.bundler.Main\n")
+    return machine
+
+
+def wakes(machine: Machine, commands: str) -> None:
+    """Check that these commands start a proxy whose sleeping server a player wakes."""
+    with machine.start(commands, "/srv/survival") as proxy:
+        listens(machine, proxy, 25565)
+        assert "Asleep" in machine.run("zeroscalectl ping localhost")
+        assert "Hello zeroscalectl" in machine.run("zeroscalectl join localhost")
+        machine.interrupt(proxy)
+
+
+def listens(machine: Machine, proxy: Program, port: int) -> None:
+    """Wait until a proxy listens on a port of the machine."""
+    wait_until(lambda: f":{port} " in machine.run("ss -ltn"), lambda: f"port {port} is not open: {proxy.lines}")
+
+
+@pytest.mark.slow
+@pytest.mark.peers("nsenter", "unshare")
+def test_a_server_in_a_directory(minecraft: Machine) -> None:
+    init, run = block("README.md", "zeroscalectl init\n").commands.splitlines()
+    minecraft.run("mv start.sh ..", "/srv/survival")
+    minecraft.run(init, "/srv/survival")
+    minecraft.run("zeroscalectl check zeroscale.toml", "/srv/survival")
+    wakes(minecraft, run)
+
+
+@pytest.mark.slow
+@pytest.mark.peers("nsenter", "unshare")
+def test_the_command_lines_shown(minecraft: Machine) -> None:
+    page = "docs/command-line.md"
+    minecraft.write("/srv/survival/server.properties", "server-port=25575\n")
+    wakes(minecraft, block(page, "zeroscale minecraft 25565 25575 -t 900 -a './start.sh").commands)
+    minecraft.run("rm start.sh", "/srv/survival")
+    for line in block(page, "zeroscale minecraft 25565 25575 -t 900 -a memory=4G").commands.splitlines():
+        wakes(minecraft, line)
+    minecraft.run("rm paper-1.21.4-232.jar", "/srv/survival")
+    wakes(minecraft, block(page, "cd /srv/survival\nzeroscale minecraft").commands)
+    with minecraft.start(block(page, "zeroscale demo 25565 25575 --text").commands) as proxy:
+        listens(minecraft, proxy, 25565)
+        assert "Asleep" in minecraft.run("zeroscalectl ping localhost")
+        minecraft.interrupt(proxy)
+
+
+@pytest.mark.slow
+@pytest.mark.peers("nsenter", "unshare", "redis-server", "redis-cli")
+def test_a_redis_that_sleeps(machine: Machine) -> None:
+    with machine.start(block("docs/command-line.md", "zeroscale generic 6379").commands) as proxy:
+        listens(machine, proxy, 6379)
+        assert machine.run("redis-cli ping") == "PONG\n"
+        machine.interrupt(proxy)
 
 
 def test_files_that_contributing_names_are_there() -> None:
