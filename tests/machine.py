@@ -38,7 +38,7 @@ exec chroot "$root" /bin/bash -c 'echo ready; read -r'
 
 PROGRAM = """\
 #!/bin/sh
-export PYTHONPATH='{path}'
+export PYTHONPATH='{path}'"${{PYTHONPATH:+:$PYTHONPATH}}"
 exec {python} -P -c 'import sys; from {module} import main; sys.argv[0] = "{name}"; sys.exit(main())' "$@"
 """
 ENVIRONMENT = {

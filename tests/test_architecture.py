@@ -373,6 +373,7 @@ WITHOUT_A_MODULE = {
     "test_distribution.py": "is about pyproject.toml, constraints.txt, sdist and wheel",
     "test_page_commands.py": "is about the commands of pages, and the machine that runs them",
     "test_pages.py": "is about all pages",
+    "test_reference_pages.py": "is about the reference pages",
     "test_readme.py": "is about what README.md says",
 }
 TESTS_OF_THE_WHOLE = {"peers", "survival", "fixtures", "systemd", "hostile"}

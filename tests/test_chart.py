@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from pages import block
 
 from zeroscale.config import loader
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "charts" / "zeroscale"
+PAGE = "docs/recipes/kubernetes.md"
 MANIFESTS = ROOT / "docs" / "kubernetes"
 
 HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
@@ -99,6 +101,35 @@ def test_its_values(helm: str, tmp_path: Path) -> None:
     assert "externalTrafficPolicy" not in service
     assert [(each["port"], each["protocol"]) for each in service["ports"]] == [(25565, "TCP"), (19132, "UDP")]
     assert [each["name"] for each in container(manifests)["ports"]] == ["java", "bedrock"]
+
+
+@pytest.mark.slow
+@pytest.mark.peers("go")
+def test_the_command_that_shows_what_is_made(helm: str) -> None:
+    command = block(PAGE, "helm template zeroscale charts/zeroscale").text
+    output = subprocess.run(
+        ["bash", "-ec", command],
+        cwd=ROOT,
+        env={**os.environ, "PATH": f"{Path(helm).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    manifests = {each["kind"]: each for each in yaml.safe_load_all(output)}
+    assert container(manifests)["image"].startswith("registry.example.org/zeroscale:")
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not here")
+def test_the_kustomization_of_the_page(tmp_path: Path) -> None:
+    own = tmp_path / "mine"
+    own.mkdir()
+    shutil.copytree(MANIFESTS, tmp_path / "zeroscale" / "docs" / "kubernetes")
+    (own / "kustomization.yaml").write_text(block(PAGE, "apiVersion: kustomize.config").text)
+    command = ["bash", "-ec", block(PAGE, "kubectl kustomize .").text]
+    output = subprocess.run(command, cwd=own, capture_output=True, text=True, check=True).stdout
+    manifests = {each["kind"]: each for each in yaml.safe_load_all(output)}
+    assert container(manifests)["image"] == "registry.example.com/mine/zeroscale:0.1.0"
+    assert {each["metadata"]["namespace"] for each in manifests.values()} == {"games"}
 
 
 def test_the_base_for_kustomize_names_files_that_fit_together() -> None:

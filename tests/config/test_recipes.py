@@ -21,7 +21,9 @@ SHOWN = [
 ]
 """All of them but those of other programs."""
 
-LEFT_OUT = re.compile(r": is missing; |^servers: there is none; |: cannot read /etc/|: there is no [A-Z_]+ in the env")
+LEFT_OUT = re.compile(
+    r": is missing; |^servers: there is none; |: cannot read /(etc|run/secrets)/|: there is no [A-Z_]+ in the env"
+)
 """A mistake in a part of a file: the rest is not there, or a file or variable with a secret."""
 
 
