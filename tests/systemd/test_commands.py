@@ -1,24 +1,24 @@
-"""The commands of docs/get-started.md, as they stand there, under a real systemd: pytest -m nspawn, as root.
+"""The commands of the pages for operators, as they stand there, under a real systemd: pytest -m nspawn, as root.
 
 The machine inside has a server in /srv/survival with its old service, the demo server in the place of Java, and a
-checkout; it reaches no network.
+checkout; it reaches no network. `git pull` does nothing there, and `nano` is a shell function that changes a key.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from pages import block
 
 from systemd import test_nspawn
 
 root = test_nspawn.root
 REPOSITORY = test_nspawn.REPOSITORY
-PAGE = (REPOSITORY / "docs" / "get-started.md").read_text()
+GET_STARTED, SYSTEMD, OPERATING = "docs/get-started.md", "docs/systemd.md", "docs/operating.md"
 PYTHON = "/usr/bin/python3"
 """The system's, whose version need not be that of the tests."""
 
@@ -37,26 +37,38 @@ OLD_SERVICE = "[Service]\nExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy
 UNIT = "[Unit]\nAfter=multi-user.target dbus.socket\n[Service]\nType=exec\nExecStart=/bin/bash /opt/results/reader.sh\n"
 
 
-def block(first_line: str) -> str:
-    """The page's block of commands that begins so."""
-    blocks: list[str] = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
-    [found] = [each for each in blocks if each.startswith(first_line)]
-    return found.replace(" --follow", " --no-pager")  # which never ends
-
-
 def reader() -> str:
-    """What is typed."""
-    text = (Path(__file__).parent / "inside" / "reader.sh").read_text()
+    """What is typed: reader.sh, with the blocks of the pages in the place of their names."""
+    stop_it = block(OPERATING, "zeroscalectl sleep survival  ").text.splitlines()  # each is for a server that runs
     blocks = {
-        "SIX_COMMANDS": block("python3 -m venv /opt/zeroscale"),
-        "EVERY_DAY": block("zeroscalectl status "),
-        "REMOVE": block("zeroscalectl systemd uninstall"),
-        "ENVIRONMENT": block("python3 -m venv ~"),
-        "TMUX_SESSION": block("tmux new-session").replace("\n", "\nsleep 3\n", 1),
+        "SIX_COMMANDS": block(GET_STARTED, "python3 -m venv /opt/zeroscale").text,
+        "CHANGE": block(GET_STARTED, "nano /etc/zeroscale.toml").text,
+        "EVERY_DAY": block(GET_STARTED, "zeroscalectl status  ").text,
+        "LOOK": block("docs/trouble.md", "zeroscalectl status survival").text,
+        "SERVICE": block(SYSTEMD, "systemctl status zeroscale").text,
+        "INSTALL": block(SYSTEMD, "/opt/zeroscale/bin/zeroscalectl systemd install").text,
+        "SECOND_SERVER": block(SYSTEMD, "zeroscalectl init /srv/creative").text,
+        "STOP_IT": "".join(f"zeroscalectl wake survival --wait\n{line}\n" for line in stop_it),
+        "LOCK": block(OPERATING, 'zeroscalectl lockout survival "Something').text,
+        "BEFORE_WORK": block(OPERATING, 'zeroscalectl lockout survival "New mods').text,
+        "AFTER_WORK": block(OPERATING, "zeroscalectl wake survival --wait --force").text,
+        "BACKUP": block(OPERATING, "#!/bin/sh\nserver=survival").text,
+        "KEEP_AWAKE": block(OPERATING, "zeroscalectl keep-awake survival").text,
+        "LEAVE": block(OPERATING, "zeroscalectl example zeroscale-leave.conf").text,
+        "UPGRADE": block(OPERATING, "cd zeroscale && git pull").text,
+        "UNINSTALL": block(OPERATING, "zeroscalectl sleep --all --now").text,
+        "REMOVE": block(GET_STARTED, "zeroscalectl systemd uninstall").text,
+        "CONTAINERS": block(SYSTEMD, "/opt/zeroscale/bin/pip install '.[docker]'").text,
+        "ENVIRONMENT": block(GET_STARTED, "python3 -m venv ~").text,
+        "INIT": block(GET_STARTED, "cd ~/minecraft").text.replace("--info", "--info & stop_soon"),
+        "TMUX_SESSION": block(GET_STARTED, "tmux new-session").text.replace("\n", "\nsleep 3\n", 1),
     }
+    assert block("README.md", "python3 -m venv /opt/zeroscale").text == blocks["SIX_COMMANDS"]
+    text = (Path(__file__).parent / "inside" / "reader.sh").read_text()
     for name, commands in blocks.items():
+        assert text.count(f"    {name}\n") == 1
         text = text.replace(f"    {name}\n", commands)
-    return text
+    return text.replace(" --follow", " --no-pager")  # which never ends
 
 
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "*.egg-info", "node_modules", "__pycache__")
@@ -69,7 +81,7 @@ def wheels(directory: Path) -> Path:
     subprocess.run([PYTHON, "-m", "venv", directory / "venv"], check=True)
     options = ["--quiet", "--wheel-dir", str(directory / "wheels"), "--constraint", str(REPOSITORY / "constraints.txt")]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    command = [str(directory / "venv" / "bin" / "pip"), "wheel", *options, str(checkout), "setuptools", "wheel"]
+    command = [str(directory / "venv" / "bin" / "pip"), "wheel", *options, f"{checkout}[all]", "setuptools", "wheel"]
     subprocess.run(command, check=True, env=environment, cwd=directory)
     return directory / "wheels"
 
@@ -90,8 +102,9 @@ def furnish(root: Path) -> None:
     with (root / "etc" / "passwd").open("a") as users, (root / "etc" / "group").open("a") as groups:
         users.write("max:x:4321:4321::/home/max:/bin/bash\n")
         groups.write("max:x:4321:\n")
-    for home, server in (("root", "srv/survival"), ("home/max", "home/max/minecraft")):
+    for home in ("root", "home/max"):
         shutil.copytree(REPOSITORY, root / home / "zeroscale", ignore=NOT_COPIED, symlinks=True)
+    for server in ("srv/survival", "srv/creative", "home/max/minecraft"):
         (root / server).mkdir(parents=True)
         (root / server / "server.jar").write_bytes(b"")
         (root / server / "eula.txt").write_text("eula=true\n")
