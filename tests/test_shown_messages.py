@@ -1,4 +1,4 @@
-"""What the pages show of the log and of zeroscalectl is what the program writes: each of its fixed words is in the source."""
+"""The messages that pages show are those of the program: all of their fixed words are in its source."""
 
 from __future__ import annotations
 
@@ -9,28 +9,37 @@ import pytest
 from pages import ROOT, blocks
 
 PAGES = ("docs/get-started.md", "docs/operating.md", "docs/trouble.md")
-LOG_LINE = re.compile(r"(?:DEBUG|INFO|WARNING|ERROR):zeroscale\.[a-z]+:(?P<message>.*)|zeroscale(?:ctl)?: error: (?P<error>.*)")
-VARIABLE = re.compile(r"&[0-9a-f]|\{[^{}]*\}|%[-.0-9]*[a-z]|[][]")
-"""What the source has in the place of values, colours and optional parts."""
+LOG_LINE = re.compile(
+    r"(?:DEBUG|INFO|WARNING|ERROR):zeroscale\.[a-z]+:(?P<message>.*)|zeroscale(?:ctl)?: error: (?P<error>.*)"
+)
+VARIABLE = re.compile(r"\n|[:;] |&[0-9a-f]|\{[^{}]*\}|%[-.0-9]*[a-z]|[][]")
+"""What ends a part of a text: values, colours, optional parts, and where a page may break off."""
 
 EXAMPLES = re.compile(
     r"its last output: .*|"
     r"\b(?:Ada|Bob|Eve|Mallory|root|max|survival|creative|wiki|app|db|factory|bedrock|nosuch|localhost|backup runs)\b|"
-    r"(?:Mon-Fri )?\d\d:\d\d(?:-\d\d:\d\d)?|\d+ \* \* \*|\(python\)|Back at nine\.|Connection refused|Permission denied|"
-    r"Address already in use|/[\w./-]+|udp:\d+|\b\d[\d.:]*(?: (?:s|min|h|bytes)\b)?(?: \d+ (?:s|min)\b)?|\* \*"
+    r"(?:Mon-Fri )?\d\d:\d\d(?:-\d\d:\d\d)?|\d+ \* \* \*|\(python\)|Back at nine\.|Connection refused|"
+    r"Permission denied|Address already in use|/[\w./-]+|"
+    r"udp:\d+|\b\d[\d.:]*(?: (?:s|min|h|bytes)\b)?(?: \d+ (?:s|min)\b)?|\* \*"
 )
 """Values of the examples, and texts of other programs."""
 
 
-def fragments() -> list[str]:
-    """The fixed texts of the source, the longest first."""
+NOT_MESSAGES = r"zeroscalectl |kubectl |helm |docker |pip |rm |[a-z_]+ = |\W"
+"""What else stands in quotes in the first column of a table: commands, and keys of files."""
+
+
+def fragments() -> set[str]:
+    """The fixed texts of the source."""
     found = set()
     for path in (ROOT / "zeroscale").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        tree = ast.parse(path.read_text())
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
                 found |= {node.value, *VARIABLE.split(node.value)}
     stripped = {each.strip(" ,.:;()'\n") for each in found}
-    return sorted((each for each in stripped if len(each) > 2 and "\n" not in each), key=len, reverse=True)
+    return {each for each in stripped if each and "\n" not in each}
 
 
 FRAGMENTS = fragments()
@@ -38,11 +47,12 @@ FRAGMENTS = fragments()
 
 def unknown_words(text: str) -> list[str]:
     """Return the words of a message that are neither examples nor in the source."""
-    rest = EXAMPLES.sub("|", text)
-    for fragment in FRAGMENTS:
-        if fragment in rest:
-            rest = re.sub(rf"(?<!\w){re.escape(fragment)}(?!\w)", "|", rest)
-    return re.findall(r"[A-Za-z]{2,}", rest)
+    known = [re.escape(fragment) + "s?" for fragment in FRAGMENTS if fragment in text]
+    covered = [False] * len(text)
+    for pattern in [EXAMPLES, *(re.compile(rf"(?<!\w){each}(?!\w)") for each in known)]:
+        for match in pattern.finditer(text):
+            covered[match.start() : match.end()] = [True] * len(match[0])
+    return [match[0] for match in re.finditer(r"[A-Za-z]+", text) if not all(covered[match.start() : match.end()])]
 
 
 def messages(page: str) -> list[str]:
@@ -51,7 +61,7 @@ def messages(page: str) -> list[str]:
     found = [match["message"] or match["error"] for line in lines if (match := LOG_LINE.fullmatch(line))]
     text = (ROOT / page).read_text()
     for row in re.findall(r"^\| (.*?) \| ", text, re.MULTILINE):
-        found += [each for each in re.findall(r"`([^`]+ [^`]+)`", row) if not re.match(r"zeroscalectl |[a-z_]+ = |rm ", each)]
+        found += [each for each in re.findall(r"`([^`]+ [^`]+)`", row) if re.match(NOT_MESSAGES, each) is None]
     return found
 
 
