@@ -28,7 +28,7 @@ for path in /dev /sys $OTHER_FILE_SYSTEMS; do
     mkdir -p "$root$path"
     mount --rbind "$path" "$root$path"
 done
-mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t proc proc "$root/proc"
 ip link set lo up
 hostname machine
@@ -39,8 +39,13 @@ exec chroot "$root" /bin/bash -c 'echo ready; read -r'
 PROGRAM = """\
 #!/bin/sh
 export PYTHONPATH='{path}'"${{PYTHONPATH:+:$PYTHONPATH}}"
-exec {python} -P -c 'import sys; from {module} import main; sys.argv[0] = "{name}"; sys.exit(main())' "$@"
+exec {python} -P -c 'import sys; from {module} import {function}; sys.argv[0] = "{name}"; sys.exit({function}())' "$@"
 """
+PROGRAMS = {
+    "zeroscale": ("zeroscale.daemon.main", "main"),
+    "zeroscalectl": ("zeroscale.ctl.main", "main"),
+    "twistd": ("twisted.scripts.twistd", "run"),
+}
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
@@ -84,13 +89,10 @@ class Machine:
         self._enter = ["nsenter", f"--target={pid}", "--mount", "--net", "--pid", "--uts", "--ipc", "--root"]
         self.root = Path(f"/proc/{pid}/root")
         assert not self.root.samefile("/"), "its commands would change this machine"
-        for name, module in (("zeroscale", "zeroscale.daemon.main"), ("zeroscalectl", "zeroscale.ctl.main")):
-            path = os.environ.get("PYTHONPATH", "")
-            self.write(
-                f"/usr/local/bin/{name}",
-                PROGRAM.format(path=path, python=sys.executable, module=module, name=name),
-                0o755,
-            )
+        path = os.environ.get("PYTHONPATH", "")
+        for name, (module, function) in PROGRAMS.items():
+            text = PROGRAM.format(path=path, python=sys.executable, module=module, function=function, name=name)
+            self.write(f"/usr/local/bin/{name}", text, 0o755)
 
     @staticmethod
     def is_possible() -> bool:
