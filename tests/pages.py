@@ -16,7 +16,6 @@ PAGES = sorted(
 """Every page with commands or files for users, by its path from the top directory."""
 
 UNFINISHED = {
-    "CONTRIBUTING.md",
     "docs/bedrock.md",
     "docs/behind.md",
     "docs/docker.md",
