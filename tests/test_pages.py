@@ -44,7 +44,7 @@ def mistake(block: Block) -> str:
     found = literals(file)
     if block.page not in found:
         return f"{marked[1]} does not read {block.page}"
-    if not any(" " in each and block.text.startswith(each) for each in found):
+    if not any(len(each.split()) > 1 and block.text.startswith(each) for each in found):
         return f'{marked[1]} has no block("{block.page}", ...) with its first words'
     return ""
 
