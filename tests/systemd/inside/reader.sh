@@ -22,13 +22,22 @@ is() {
     return 1
 }
 
+# logged TEXT: waits until the log has this text
+logged() {
+    for _ in $(seq 100); do
+        journalctl --unit zeroscale | grep -F "$1" && return
+        sleep 0.1
+    done
+    return 1
+}
+
 begin() {
     cd /root/zeroscale
     SIX_COMMANDS
     zeroscalectl ping localhost | grep Asleep
     zeroscalectl join localhost
     CHANGE
-    journalctl --unit zeroscale | grep 'survival: changed: idle_shutdown'
+    logged 'survival: changed: idle_shutdown'
     EVERY_DAY
     LOOK
     SERVICE
@@ -66,8 +75,8 @@ end() {
     cd /root
     UPGRADE
     is running
-    journalctl --unit zeroscale | grep 'left running, for the next zeroscale to take over'
-    journalctl --unit zeroscale | grep 'ready: it ran already'
+    logged 'left running, for the next zeroscale to take over'
+    logged 'ready: it ran already'
     UNINSTALL
     /opt/zeroscale/bin/zeroscalectl systemd install --server /srv/survival
     REMOVE
