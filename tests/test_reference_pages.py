@@ -97,6 +97,15 @@ def test_control_and_history(machine: Machine) -> None:
         assert set(labels(session.output)) - set(labels(lines[begin:])) <= {"Idle use", "Saved"}
         machine.interrupt(proxy)
 
+    stub(machine, "sqlite3", f'exec {sys.executable} -c "$PROGRAM" "$@"\n')
+    forget = block("docs/security.md", 'sqlite3 history.sqlite3 "DELETE FROM sessions').text.replace(
+        "Ada", "zeroscalectl"
+    )
+    forgetting = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])"
+    machine.run(f"export PROGRAM={shlex.quote(forgetting)}\n{forget}", "/var/lib/zeroscale/survival")
+    kept = machine.run("zeroscalectl history survival --state-directory /var/lib/zeroscale")
+    assert "operator root" in kept and "zeroscalectl" not in kept
+
 
 def test_notifications(machine: Machine) -> None:
     page = "docs/notify.md"
