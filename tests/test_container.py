@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pages import blocks
 
 from zeroscale.config import loader
 from zeroscale.ctl.parser import build_parser
@@ -114,11 +115,10 @@ def test_the_labels_describe_servers() -> None:
 
 
 def test_the_page_shows_the_files() -> None:
-    page = (ROOT / "docs" / "container.md").read_text()
-    shown = re.findall(r"<!-- file: (\S+) -->\n```\w*\n(.*?)```\n<!-- end -->", page, re.DOTALL)
+    shown = [block for block in blocks("docs/container.md") if block.mark.startswith("file: ")]
     assert len(shown) == 3
-    for name, text in shown:
-        assert text == (ROOT / "docs" / name).read_text(), name
+    for block in shown:
+        assert block.text == (ROOT / "docs" / block.mark.removeprefix("file: ")).read_text()
 
 
 def test_the_example_fits_together() -> None:

@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from pages import blocks
+
 from zeroscale.config.loader import parse
 from zeroscale.daemon.reference import TOP, structs
 
@@ -27,7 +29,7 @@ def test_no_other_table_is_on_the_page() -> None:
 
 
 def test_the_file_shown_can_be_read() -> None:
-    whole, *others = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    whole, *others = [block.text for block in blocks("docs/configuration.md", "toml")]
     assert [server.name for server in parse(whole, Path("/etc"), {}, 0).servers] == ["survival", "creative"]
     for text in others:
         assert tomllib.loads(re.sub(r"(?s)\ncommand.*", "", text)), text

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import blocks
 
 from zeroscale.notify.signature import signature_key, signed_headers
 
@@ -33,10 +32,9 @@ def test_a_secret_that_is_no_base64(secret: str) -> None:
 
 
 def test_the_function_on_the_page_verifies_it() -> None:
-    page = (Path(__file__).parent.parent.parent / "docs" / "notify.md").read_text()
-    [source] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [source] = blocks("docs/notify.md", "python")
     names: dict[str, Any] = {}
-    exec(source, names)
+    exec(source.text, names)
     is_genuine, key, body = names["is_genuine"], signature_key("whsec_c2VjcmV0"), b"{}"
     assert key == b"secret"
     headers = signed_headers(key, "id", int(time.time()), body)

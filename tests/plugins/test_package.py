@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import blocks
 from plugins.process_fixture import until
 from plugins.test_api import CONTRACT
 from ports import free_port
@@ -88,12 +89,6 @@ def test_the_package_passes_its_own_tests_with_pytest_alone(tmp_path: Path) -> N
 # docs/plugins.md
 
 
-def blocks(language: str) -> list[str]:
-    found = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-    assert found
-    return list(found)
-
-
 GAME_SERVER = """#!/bin/sh
 echo "$@" >>runs
 exec sleep 60
@@ -103,7 +98,7 @@ exec sleep 60
 async def test_the_example_on_the_page_is_a_plugin(tmp_path: Path) -> None:
     server = tmp_path / "game-server"
     module: dict[str, Any] = {"__name__": "example"}
-    exec(blocks("python")[0], module)
+    exec(blocks("docs/plugins.md", "python")[0].text, module)
     offered = {"working_directory": str(tmp_path), "server_port": 7778}
     plugin: Any = construct(module["Server"], [], {"world": "desert"}, offered)
     assert issubclass(module["Server"], zeroscale.Plugin)
@@ -122,7 +117,8 @@ async def test_the_example_on_the_page_is_a_plugin(tmp_path: Path) -> None:
 
 
 def test_the_page_shows_the_tested_package() -> None:
-    assert blocks("toml") == [(PACKAGE / "pyproject.toml").read_text()]
+    [shown] = blocks("docs/plugins.md", "toml")
+    assert shown.text == (PACKAGE / "pyproject.toml").read_text()
 
 
 def test_the_page_has_every_part_of_the_contract() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import blocks
 from ports import free_port
 from processes import Program, python, wait_until
 from webhooks import Answer, Receiver, make_certificate
@@ -126,13 +127,12 @@ def test_mistakes_that_reading_does_not_find(table: str, mistake: str) -> None:
 
 
 def test_the_tables_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parent.parent.parent / "docs" / "notify.md").read_text()
-    tables = re.findall(r"```toml\n\[\[notify\]\]\n(.*?)```", page, re.DOTALL)
+    tables = [block.text for block in blocks("docs/notify.md", "toml") if block.text.startswith("[[notify]]")]
     monkeypatch.setattr("zeroscale.proxy.notifications.check_program", lambda *_: None)
     (tmp_path / "secret").write_text("https://discord.example/api/webhooks/1/x")
     for table in tables:
         text = re.sub('file = ".*?"', f'file = "{tmp_path}/secret"', table)
-        parsed = parse(f"{SERVER}[[notify]]\n{text}", Path("/etc"), {"NTFY_URL": "ntfys://x"}, 0)
+        parsed = parse(f"{SERVER}{text}", Path("/etc"), {"NTFY_URL": "ntfys://x"}, 0)
         assert list(mistakes(parsed)) == []
         assert len(targets(parsed)) == 1
     assert len(tables) == 5
