@@ -6,12 +6,13 @@ import json
 import os
 import re
 import shlex
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from pages import blocks
+from pages import block, blocks
 
 from zeroscale.config import loader
 from zeroscale.ctl.parser import build_parser
@@ -25,6 +26,7 @@ EXAMPLE = ROOT / "docs" / "container"
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 COMPOSE: Any = yaml.safe_load((EXAMPLE / "compose.yaml").read_text())
 LABELS: Any = yaml.safe_load((EXAMPLE / "compose.labels.yaml").read_text())
+PAGE = "docs/container.md"
 PROXIES = ("zeroscale", "docker-socket")
 
 
@@ -115,10 +117,40 @@ def test_the_labels_describe_servers() -> None:
 
 
 def test_the_page_shows_the_files() -> None:
-    shown = [block for block in blocks("docs/container.md") if block.mark.startswith("file: ")]
+    shown = [each for each in blocks("docs/container.md") if each.mark.startswith("file: ")]
     assert len(shown) == 3
-    for block in shown:
-        assert block.text == (ROOT / "docs" / block.mark.removeprefix("file: ")).read_text()
+    for each in shown:
+        assert each.text == (ROOT / "docs" / each.mark.removeprefix("file: ")).read_text()
+
+
+def test_the_labels_on_the_page_are_those_of_the_file() -> None:
+    shown = yaml.safe_load(block(PAGE, "labels:\n").text)
+    assert shown["labels"] == LABELS["services"]["creative"]["labels"]
+
+
+@pytest.mark.parametrize(
+    "first_words", ["cd docs/container\ndocker compose up", "cd docs/container\ndocker compose -f"]
+)
+def test_the_commands_for_compose_name_what_is_there(first_words: str) -> None:
+    for words in map(shlex.split, block(PAGE, first_words).text.splitlines()):
+        if words[0] == "cd":
+            assert ROOT / words[1] == EXAMPLE
+        elif "-f" in words:
+            assert (EXAMPLE / words[words.index("-f") + 1]).exists()
+        if "exec" in words:
+            assert words[words.index("exec") + 1] in COMPOSE["services"]
+            assert build_parser().parse_args(words[words.index("zeroscalectl") + 1 :])
+
+
+@pytest.mark.parametrize(
+    "first_words", ["zeroscale kubernetes 25565", "zeroscale kubernetes 8080", "zeroscale systemd"]
+)
+def test_commands_of_zeroscale_that_need_others_are_understood(first_words: str) -> None:
+    page = "docs/plugins.md" if "systemd" in first_words else "docs/kubernetes.md"
+    words = shlex.split(block(page, first_words).text.replace("\\\n", ""))
+    [server] = options.parse(words[1:]).config.servers
+    assert server.plugin == words[1]
+    assert server.plugin_keywords.keys() <= signature(find_plugin(server.plugin)).parameters.keys()
 
 
 def test_the_example_fits_together() -> None:
