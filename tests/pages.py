@@ -15,22 +15,6 @@ PAGES = sorted(
 )
 """Every page with commands or files for users, by its path from the top directory."""
 
-UNFINISHED = {
-    "docs/bedrock.md",
-    "docs/behind.md",
-    "docs/docker.md",
-    "docs/generic.md",
-    "docs/minecraft.md",
-    "docs/needs.md",
-    "docs/proxy_protocol.md",
-    "docs/query.md",
-    "docs/recipes/bedrock.md",
-    "docs/recipes/velocity.md",
-    "docs/recipes/web-app.md",
-    "docs/udp.md",
-}
-"""Pages whose owners are at it. Who has done a page takes it out; test_pages.py and test_recipes.py check it then."""
-
 _FENCED = re.compile(
     r"""^(?P<indent>[ ]*)
     (?:<!--[ ](?P<mark>[^\n]*?)[ ]-->\n(?P=indent))?

@@ -374,6 +374,7 @@ WITHOUT_A_MODULE = {
     "test_page_commands.py": "is about the commands of pages, and the machine that runs them",
     "test_pages.py": "is about all pages",
     "test_reference_pages.py": "is about the reference pages",
+    "test_server_pages.py": "is about the pages on servers",
     "test_shown_messages.py": "is about the messages that pages show",
     "test_readme.py": "is about what README.md says",
 }

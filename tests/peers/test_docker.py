@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from mcstatus import JavaServer
+from pages import block
 from peers.dockerd import IMAGE, Dockerd, dockerd
 from peers.harness import HERE, ROOT, PeerHarness, Player, Proxy
 from peers.programs import Program
@@ -64,7 +65,9 @@ class DockerProxy(Proxy):
 def begin(
     harness: PeerHarness, engine: Dockerd, name: str, port: int, *options: str, idle_shutdown: float = 0.3
 ) -> DockerProxy:
-    arguments = [f"container={name}", "protocol=minecraft", f"base_url={engine.url}"]
+    command = block("docs/docker.md", "zeroscale docker 25565 25575 -a ").commands
+    as_shown = [word.replace("container=mc", f"container={name}") for word in command.split()[4:] if word != "-a"]
+    arguments = [*as_shown, f"base_url={engine.url}"]
     proxy = DockerProxy(
         "docker",
         harness.directory / name,

@@ -23,12 +23,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from pages import block
 from peers.harness import HERE, ROOT, Proxy
 from peers.programs import Program, answers, wait_until
 from peers.test_generic import sshd_command, through_ssh
 from ports import free_port
 
-PAGE = (ROOT / "docs" / "generic.md").read_text()
 GARBAGE = b"\x00\x01\r\n\r\nHELP\r\n" + bytes(range(256)) * 8
 SCANNED = "too-slow|refused|left"
 LATE = 1
@@ -37,10 +37,12 @@ LATE = 1
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="the example becomes another user, which only root can")
 
 
-def example(heading: str) -> list[str]:
-    """The words of the command under a heading."""
-    [block] = re.findall(rf"^### {re.escape(heading)}\n.*?```\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL)
-    program, *words = shlex.split(block.replace("\\\n", ""))  # which shlex, unlike a shell, does not take for nothing
+def example(first_words: str) -> list[str]:
+    """The words of the command that begins so."""
+    commands = block("docs/generic.md", first_words).commands
+    program, *words = shlex.split(
+        commands.replace("\\\n", "")
+    )  # which shlex, unlike a shell, does not take for nothing
     assert program == "zeroscale"
     return words
 
@@ -52,8 +54,8 @@ class Example(Proxy):
     :param replaced: what else has another name here.
     """
 
-    def __init__(self, heading: str, directory: Path, replaced: Sequence[tuple[str, str]] = ()) -> None:
-        words = example(heading)
+    def __init__(self, first_words: str, directory: Path, replaced: Sequence[tuple[str, str]] = ()) -> None:
+        words = example(first_words)
         plugin, public, private, *rest = words
         self.port, self.server_port = free_port(), free_port()
         self.directory = directory
@@ -135,7 +137,7 @@ def run(*command: str | Path, stdin: bytes = b"") -> bytes:
 @pytest.mark.peers("redis-server", "redis-cli", "nmap")
 def test_redis(directory: Path) -> None:
     value = secrets.token_hex(1 << 19).encode()
-    with Example("redis", directory) as proxy:
+    with Example("zeroscale generic 6379 ", directory) as proxy:
         scan(proxy)
         assert run("redis-cli", "-p", str(proxy.port), "-x", "SET", "key", stdin=value) == b"OK\n"
         proxy.wait_until_asleep()
@@ -155,7 +157,7 @@ def test_postgresql(directory: Path) -> None:
     become = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
     made = ["-D", str(directory / "data"), "-A", "trust", "-U", "postgres", "--no-sync", "--data-checksums"]
     subprocess.run([*become, str(binaries / "initdb"), *made], check=True, capture_output=True, cwd=directory)
-    with Example("PostgreSQL", directory, [("/usr/lib/postgresql/15/bin", str(binaries))]) as proxy:
+    with Example("zeroscale generic 5432 5433 -w", directory, [("/usr/lib/postgresql/15/bin", str(binaries))]) as proxy:
         scan(proxy)
         settings = ["-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(proxy.port), "-U", "postgres"]
         client = [str(binaries / "psql"), "-qAt", *settings, "-c"]
@@ -191,7 +193,7 @@ def test_sshd(directory: Path) -> None:
     directory.rmdir()
     sshd, *_ = sshd_command(directory, 1)
     data = secrets.token_bytes(1 << 20)
-    with Example("sshd", directory, [("/usr/sbin/sshd", sshd)]) as proxy:
+    with Example("zeroscale generic 22 ", directory, [("/usr/sbin/sshd", sshd)]) as proxy:
         scan(proxy)
         assert through_ssh(proxy, directory, data) == data
         proxy.wait_until_asleep()
@@ -220,7 +222,11 @@ def browse(proxy: Proxy, form: bytes | None = None) -> tuple[int, str]:
 def test_a_web_application(directory: Path) -> None:
     content = secrets.token_bytes(1 << 20)
     (directory / "file").write_bytes(content)
-    with Example("A web application", directory, [("python3", sys.executable)]) as proxy:
+    with Example(
+        "zeroscale generic 80 8080 -w /srv/www -t 600 --wake-on http --waiting",
+        directory,
+        [("python3", sys.executable)],
+    ) as proxy:
         scan(proxy)
         status, page = browse(proxy)
         assert status == 503 and "<title>Waking up" in page and 'http-equiv="refresh"' in page
@@ -249,7 +255,7 @@ def test_mumble(directory: Path, npm_packages: None) -> None:
     settings.write_text("database=murmur.sqlite\nhost=127.0.0.1\nport=64739\nlogfile=\nwelcometext=Welcome\n")
     if os.geteuid() == 0:
         shutil.chown(directory, "mumble-server")
-    with Example("Mumble", directory) as proxy:
+    with Example("zeroscale generic 64738 ", directory) as proxy:
         settings.write_text(settings.read_text().replace("64739", str(proxy.server_port)))
         scan(proxy)
         for name in ("Steve", "Alex"):
