@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroscale.ctl.redaction import LEFT_OUT, redacted_line, redacted_toml
+from zeroscale.ctl.redaction import LEFT_OUT, LONGEST_LINE, redacted_line, redacted_toml, secrets_of
 
 FILE = """\
 state_directory = "/var/lib/zeroscale"
@@ -63,10 +64,36 @@ def test_a_configuration_keeps_its_shape_and_loses_its_secrets() -> None:
         ('start --rcon-password "hunter 2" -v', f"start --rcon-password {LEFT_OUT} -v"),
         ("AWS_SECRET_ACCESS_KEY=hunter2", f"AWS_SECRET_ACCESS_KEY={LEFT_OUT}"),
         ('{"rcon.password": "hunter2", "port": 1}', f'{{"rcon.password": {LEFT_OUT}, "port": 1}}'),
-        ("curl -H 'Authorization: Bearer hunter22' x", f"curl -H 'Authorization: Bearer {LEFT_OUT}' x"),
+        ("curl -H 'Authorization: Bearer hunter22' x", f"curl -H {LEFT_OUT} x"),
+        ("authorization: token hunter2", f"authorization: {LEFT_OUT}"),
+        ("Cookie: a=hunter2; b=hunter2", f"Cookie: {LEFT_OUT}"),
+        ("X-Auth-Token: hunter2", f"X-Auth-Token: {LEFT_OUT}"),
+        ("Bearer hunter22", f"Bearer {LEFT_OUT}"),
+        ("Ada issued server command: /register hunter2 hunter2", f"Ada issued server command: /register {LEFT_OUT}"),
+        ("The RCON password is hunter2", f"The RCON password is {LEFT_OUT}"),
+        ("wrong password 'hunter2'", f"wrong password {LEFT_OUT}"),
+        ('password="hunter2 and no other qu', f"password={LEFT_OUT}"),
+        ("DB_PASS=hunter2 rcon.pw=hunter2", f"DB_PASS={LEFT_OUT} rcon.pw={LEFT_OUT}"),
+        ("GET /start?key=hunter2&sig=hunter2 HTTP/1.1", f"GET /start?key={LEFT_OUT} HTTP/1.1"),
+        ("sshpass -p hunter2 ssh host", f"sshpass -p {LEFT_OUT} ssh host"),
+        ("ssh -p 22 host", "ssh -p 22 host"),
+        ("mysql -u root -phunter2 db", f"mysql -u root -p{LEFT_OUT} db"),
+        ("mcrcon -H host -P 25575 -p 1234567 list", f"mcrcon -H host -P 25575 -p {LEFT_OUT} list"),
+        ("docker run -p 25565:25565 x", "docker run -p 25565:25565 x"),
+        ("curl -u ada:hunter2 -o x", f"curl -u {LEFT_OUT} -o x"),
+        ("a Xy1Xy1Xy1Xy1Xy1Xy1Xy1Xy1 b", f"a {LEFT_OUT} b"),
+        ("ghp_hunter2hunter2", LEFT_OUT),
+        ("https://hooks.example.org/services/hunter2 x", f"https://hooks.example.org/{LEFT_OUT} x"),
+        ("http://localhost:8100/?token=hunter2", f"http://localhost:8100/{LEFT_OUT}"),
+        ("psql postgres://ada:hun@ter2@db/x", f"psql postgres://{LEFT_OUT}"),
+        ("psql postgres://ada:hun/ter2@db/x", f"psql postgres://{LEFT_OUT}"),
+        ("tgram://hunter2/1", f"tgram://{LEFT_OUT}"),
+        ("curl -d x ntfy.sh/hunter2", f"curl -d x ntfy.sh/{LEFT_OUT}"),
+        ("unix:///run/docker.sock", "unix:///run/docker.sock"),
+        ("relayed http://localhost:8100", "relayed http://localhost:8100"),
         (
             "POST https://discord.com/api/webhooks/1/hunter2: 404",
-            f"POST https://discord.com/api/webhooks/{LEFT_OUT} 404",
+            f"POST https://discord.com/{LEFT_OUT} 404",
         ),
         ("the server asks for a password", "the server asks for a password"),
         ("survival: ready after 3.0 s", "survival: ready after 3.0 s"),
@@ -79,6 +106,37 @@ def test_a_line_of_a_log(line: str, shown: str) -> None:
 def test_a_command_that_is_a_list_of_words() -> None:
     table = {"command": ["./valheim", "-password", "hunter2", "-world", "x"]}
     assert tomllib.loads(redacted_toml(table)) == {"command": ["./valheim", "-password", LEFT_OUT, "-world", "x"]}
+
+
+def test_the_words_of_a_command_after_options_whose_values_are_secret() -> None:
+    table = {"command": ["curl", "-H", "hunter2", "-u", "hunter2", "-p", "hunter2", "--session", "hunter2", "-o", "x"]}
+    assert redacted_toml(table).count("hunter2") == 0
+    assert '"-o", "x"' in redacted_toml(table)
+
+
+def test_a_key_within_a_text_of_several_lines() -> None:
+    assert "hunter2" not in redacted_toml({"a": "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----"})
+
+
+def test_a_server_may_be_called_as_secrets_are() -> None:
+    table = {"servers": {"private": {"listen": 25565, "rcon_password": "hunter2"}}}
+    assert redacted_toml(table) == f'[servers.private]\nlisten = 25565\nrcon_password = "{LEFT_OUT}"\n'
+    assert list(secrets_of(table)) == ["hunter2"]
+
+
+def test_secrets_of_the_configuration_are_found_in_other_texts() -> None:
+    secrets = sorted(secrets_of(tomllib.loads(FILE)))
+    assert secrets == ["https://example.org/hook/hunter2"], "not the name of a variable, nor texts"
+    nested = {"a": {"environment": {"B_TOKEN": "hunter2", "LEVEL": "survival"}, "webhooks": [{"x": ["hunter3"]}]}}
+    assert sorted(secrets_of(nested)) == ["hunter2", "hunter3"]
+    assert redacted_line("it is hunter2!", ["hunter2"]) == f"it is {LEFT_OUT}!"
+
+
+def test_a_line_without_end_takes_no_time() -> None:
+    for text in ("a", "-", "a.", "'", "://", "a=", "mysql ", "/l ", "x@", " -p"):
+        began = time.process_time()
+        assert len(redacted_line(text * 100_000)) < 4 * LONGEST_LINE
+        assert time.process_time() - began < 0.5, text
 
 
 def test_a_table_of_tables_only_has_no_line_of_its_own() -> None:

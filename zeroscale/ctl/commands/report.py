@@ -9,13 +9,13 @@ import platform
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from zeroscale.build_info import version_line
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_socket
-from zeroscale.ctl.redaction import redacted_line, redacted_toml
+from zeroscale.ctl.redaction import redacted_line, redacted_toml, secrets_of
 from zeroscale.ctl.socket_discovery import connect_all
 from zeroscale.ctl.terminal import clean
 from zeroscale.errors import ZeroscaleError
@@ -57,11 +57,13 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     found = (each for each in CONFIGS if os.access(each, os.F_OK))
     config = Path(args.config) if args.config else next(found, None)
+    shown, secrets = (["none given: --config FILE"], []) if config is None else configuration(config)
+    log = log_file(Path(args.log)) if args.log else journal(args.unit)
     sections = {
         "Versions": versions(),
-        "Configuration": ["none given: --config FILE"] if config is None else configuration(config),
-        "Status": status(args),
-        "Log": log_file(Path(args.log)) if args.log else journal(args.unit),
+        "Configuration": shown,
+        "Status": status(args, secrets),
+        "Log": [redacted_line(line, secrets) for line in log],
     }
     for title, lines in sections.items():
         print(f"### {title}\n\n```")
@@ -82,16 +84,17 @@ def versions() -> Iterator[str]:
             continue
 
 
-def configuration(file: Path) -> list[str]:
-    """Return the lines of a configuration without secrets, or why there are none."""
+def configuration(file: Path) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the lines of a configuration without secrets, or why there are none; and its secrets, longest first."""
     try:
         text = read_configured(file, LONGEST_LOG).decode("utf-8-sig")
-        return redacted_toml(tomllib.loads(text)).splitlines()
+        table: Mapping[str, object] = tomllib.loads(text)
     except (ZeroscaleError, ValueError) as error:
-        return [f"cannot be read: {redacted_line(str(error))}"]
+        return [f"cannot be read: {redacted_line(str(error))}"], []
+    return redacted_toml(table).splitlines(), sorted(set(secrets_of(table)), key=len, reverse=True)
 
 
-def status(args: argparse.Namespace) -> Iterator[str]:
+def status(args: argparse.Namespace, secrets: Sequence[str]) -> Iterator[str]:
     """Return a line for each server of each zeroscale that answers, without players, or why none does."""
     try:
         for client in connect_all(args):
@@ -99,7 +102,9 @@ def status(args: argparse.Namespace) -> Iterator[str]:
                 report = client.ask(ProxyReport, "status")
             yield f"zeroscale {report.version}, up {report.uptime:.0f} s"
             for server in report.servers:
-                error = "" if server.last_error is None else f"; last error: {redacted_line(server.last_error)}"
+                error = (
+                    "" if server.last_error is None else f"; last error: {redacted_line(server.last_error, secrets)}"
+                )
                 awake = server.awake[0].kind.value if server.awake else "nothing"
                 yield (
                     f"{server.name}: {server.plugin}, {server.status.value} for {server.status_age:.0f} s, "
@@ -121,7 +126,7 @@ def journal(unit: str) -> list[str]:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return [f"the journal cannot be read: {error}"]
-    return [redacted_line(line) for line in (done.stdout or done.stderr).splitlines()]
+    return (done.stdout or done.stderr).splitlines()
 
 
 def log_file(path: Path) -> list[str]:
@@ -132,7 +137,7 @@ def log_file(path: Path) -> list[str]:
             lines = file.read(LONGEST_LOG).decode("utf-8", "replace").splitlines()
     except OSError as error:
         return [f"cannot be read: {error.strerror}"]
-    return [redacted_line(line) for line in lines[-LINES:]]
+    return lines[-LINES:]
 
 
 def _distribution() -> str:
