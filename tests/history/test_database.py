@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,8 @@ def events(path: Path, table: str = "entries", column: str = "event") -> list[ob
     connection = open_to_read(path)
     if connection is None:
         return []
-    with connection:
-        found = [value for (value,) in connection.execute(f"SELECT {column} FROM {table} ORDER BY at, id")]
-    connection.close()
-    return found
+    with closing(connection):
+        return [value for (value,) in connection.execute(f"SELECT {column} FROM {table} ORDER BY at, id")]
 
 
 @pytest.fixture

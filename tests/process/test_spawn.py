@@ -16,6 +16,10 @@ from plugins.process_fixture import children
 from zeroscale.errors import PluginError, StartRefused
 from zeroscale.process.spawn import check_program, spawn
 
+OF_THE_C_LIBRARY = 0b11 << 31
+"""Signals 32 and 33, which programs cannot set. `posix_spawn` ignores them; Python 3.13 starts processes, as those that
+run tests, by it."""
+
 
 def run(argv: list[str], directory: Path, kept: tuple[int, ...] = ()) -> str:
     """Return the output of a program, which must exit with 0."""
@@ -62,7 +66,7 @@ def test_no_signal_is_ignored_though_we_ignore_some(tmp_path: Path) -> None:
     finally:
         for number, handler in ours.items():
             signal.signal(number, handler)
-    assert int(message.split()[1], 16) == 0
+    assert int(message.split()[1], 16) & ~OF_THE_C_LIBRARY == 0
 
 
 def test_there_is_no_such_program(tmp_path: Path) -> None:
