@@ -63,8 +63,10 @@ def test_the_line_names_version_and_python() -> None:
     assert re.fullmatch(rf"zeroscale {VERSION} \((commit [0-9a-f]{{12}}, )?Python {platform.python_version()}\)", line)
 
 
-def test_windows_is_told_what_to_do() -> None:
-    code = "import sys; sys.platform = 'win32'; import zeroscale"
+@pytest.mark.parametrize("module", ["zeroscale", "zeroscale.daemon.main", "zeroscale.ctl.main", "zeroscale.daemon.tap"])
+def test_windows_is_told_what_to_do(module: str) -> None:
+    """The modules are those of plugins, both programs and twistd."""
+    code = f"import sys; sys.platform = 'win32'; import {module}"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert ran.stderr.startswith("zeroscale does not run on Windows itself.") and "WSL" in ran.stderr
