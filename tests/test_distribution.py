@@ -80,7 +80,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, directory = tmp_path_factory.mktemp("source") / "zeroscale", tmp_path_factory.mktemp("dist")
     ignored = shutil.ignore_patterns(".git", "node_modules", "build", "*.egg-info", ".*_cache")
     shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
-    command = [sys.executable, "-P", "-m", "build", "--outdir", directory, source]
+    command = [sys.executable, "-P", "-m", "build", "--outdir", str(directory), str(source)]
     environment = {**os.environ, "ZEROSCALE_COMMIT": find_commit(ROOT / "zeroscale") or ""}
     subprocess.run(command, env=environment, check=True, capture_output=True)
     return directory
