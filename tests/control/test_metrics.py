@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from control.reports import asleep, proxy_report, running
 from msgspec.structs import replace
+from pages import blocks
 from prometheus_client.parser import text_string_to_metric_families
 
 from zeroscale.control.metrics import Metrics
@@ -180,6 +181,13 @@ def test_the_docs_list_every_metric() -> None:
     exported = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     assert len(exported) > 30
     assert exported == documented
+
+
+def test_queries_and_alerts_of_the_docs_use_metrics_that_are_listed() -> None:
+    examples = "".join(each.text for language in ("promql", "yaml") for each in blocks("docs/metrics.md", language))
+    used = {name.removesuffix("_bucket") for name in re.findall(r"\b(?:zeroscale|process)_\w+", examples)}
+    assert len(used) > 6
+    assert sorted(name for name in used if f"| `{name}` |" not in DOCS) == []
 
 
 def test_the_docs_list_every_label() -> None:
