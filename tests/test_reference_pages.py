@@ -111,7 +111,7 @@ def test_notifications(machine: Machine) -> None:
     page = "docs/notify.md"
     file = "/etc/zeroscale/zeroscale.toml"
     machine.write(file, SURVIVAL)
-    machine.run(block(page, "install -m 600 /dev/null /etc/zeroscale").commands)
+    machine.run(block(page, "install -D -m 600 /dev/null /etc/zeroscale").commands)
     secret = machine.path("/etc/zeroscale/hook-secret")
     assert len(signature_key(secret.read_text().strip())) == 32
     assert secret.stat().st_mode & 0o077 == 0
