@@ -61,6 +61,12 @@ def test_every_fence_is_read(page: str) -> None:
     assert len(fences) == 2 * len(blocks(page))
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_test_files_in_comments_exist(page: str) -> None:
+    named = {name for block in blocks(page) for name in re.findall(r"tests/[\w/.]+", block.mark)}
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_mistakes_are_found() -> None:
     this = Block("docs/x.md", "sh", "zeroscalectl frobnicate\n", "run: tests/test_pages.py", 1)
     assert mistake(this) == ""  # its page and first words stand here
