@@ -114,7 +114,9 @@ async def test_the_command_prints_the_script(harness: CtlHarness, scripts: Path,
 async def test_in_zsh(scripts: Path, tmp_path: Path, harness: CtlHarness) -> None:
     environment = with_our_command(tmp_path, harness)
     shutil.copy(scripts / "zsh", tmp_path / "_zeroscalectl")
-    typed = "".join(f"zeroscalectl {words}\t\n" for words in ("relo", "status surv", "wake --wa", "wake survival surv"))
+    typed = "".join(
+        f"zeroscalectl {words}\t\n" for words in ("relo", "status surv", "wake --wa", "wake survival surv", "join --na")
+    )
 
     def complete() -> str:
         ours, theirs = os.openpty()
@@ -135,6 +137,7 @@ async def test_in_zsh(scripts: Path, tmp_path: Path, harness: CtlHarness) -> Non
         "status survival",
         "wake --wait",
         "wake survival survival",
+        "join --name",
     ], output
 
 

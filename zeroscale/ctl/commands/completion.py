@@ -97,7 +97,11 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
         elif action.choices is None and re.fullmatch("{.+}", str(action.metavar)):
             action.choices = str(action.metavar).strip("{}").split(",")
     written = str(shtab.complete(parser, shell, preamble=PREAMBLE[shell]))
-    return written.replace('"(*)::', '"*:')  # zsh: shtab's pattern for several words completes only the first one
+    if shell == "zsh":
+        written = written.replace('"(*)::', '"*:')  # shtab's pattern for several words completes only the first one
+        # For words that cannot be completed zsh would show a message, and then insert no option.
+        written = re.sub('^( +":.*):"$', r'\1:{false}"', written, flags=re.MULTILINE)
+    return written
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
