@@ -5,6 +5,7 @@ source distribution was made from, or $ZEROSCALE_COMMIT where there is neither, 
 """
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -36,6 +37,9 @@ def find_commit() -> str:
 
 class BuildPackage(build_py):
     def run(self) -> None:
+        if not self.editable_mode:
+            # pip keeps build/ of a checkout: a module deleted since the last build would be installed again.
+            shutil.rmtree(Path(self.build_lib) / "zeroscale", ignore_errors=True)
         super().run()
         if not self.editable_mode:
             write_commit(self.build_lib)

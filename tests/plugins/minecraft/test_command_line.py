@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,24 @@ def test_no_java_for_a_jar_that_says_which_it_needs(
     message = refusal(make())
     assert message.startswith(f"there is no java in PATH: install Java {needed} or newer (")
     assert f"openjdk-{needed}-jre-headless" in message and "default-jre" not in message
+
+
+@pytest.mark.parametrize(("version_line", "refused"), [("17.0.9", True), ("1.8.0_392", True), ("21.0.1", False)])
+def test_a_java_that_is_too_old_is_found_before_the_start(
+    make: MakeCommand, directory: Path, tmp_path: Path, version_line: str, refused: bool
+) -> None:
+    home = tmp_path / "jdk"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "java").touch(0o755)
+    (home / "release").write_text(f'IMPLEMENTOR="Debian"\nJAVA_VERSION="{version_line}"\n')
+    write_jar(directory / "server.jar", VANILLA, version(21))
+    (directory / "eula.txt").write_text("eula=true")
+    command = make(java=str(home / "bin" / "java"))
+    if not refused:
+        command.build({})
+        return
+    message = refusal(command)
+    assert re.match(rf"{home}/bin/java is Java (17|8), and the server needs Java 21 or newer: install Java 21", message)
 
 
 def test_a_script_needs_the_java_that_it_runs(make: MakeCommand, directory: Path, java: Path) -> None:

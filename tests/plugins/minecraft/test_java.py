@@ -1,10 +1,12 @@
-"""Which Java a server needs, by its log."""
+"""Which Java a server needs, by its log, and which one is installed."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from zeroscale.plugins.minecraft.java import how_to_install, needed_java, newest_java
+from zeroscale.plugins.minecraft.java import how_to_install, installed_java, needed_java, newest_java
 
 CLASS_FILE = (
     "Error: LinkageError occurred while loading main class net.minecraft.bundler.Main\n"
@@ -57,3 +59,25 @@ def test_the_newest_java(log: str, newest: int | None) -> None:
 def test_no_package_is_named_that_may_be_too_old() -> None:
     assert "openjdk-25-jre-headless" in how_to_install(25)
     assert "default-jre" not in how_to_install(25) and "apt" not in how_to_install(None)
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [
+        ('JAVA_VERSION="25"\n', 25),
+        ('IMPLEMENTOR="x"\nJAVA_VERSION="21.0.1"\n', 21),
+        ('JAVA_VERSION="1.8.0_392"\n', 8),
+        ('JAVA_RUNTIME_VERSION="21"\n', None),
+        ("\0\xff", None),
+    ],
+)
+def test_the_java_that_is_installed(tmp_path: Path, release: str, version: int | None) -> None:
+    (tmp_path / "jre" / "bin").mkdir(parents=True)
+    (tmp_path / "release").write_text(release)
+    (tmp_path / "java").symlink_to("jre/bin/java")
+    assert installed_java(str(tmp_path / "jre" / "bin" / "java")) == version
+    assert installed_java(str(tmp_path / "java")) == version
+
+
+def test_a_java_without_its_file_is_not_known(tmp_path: Path) -> None:
+    assert installed_java(str(tmp_path / "a" / "b" / "bin" / "java")) is None

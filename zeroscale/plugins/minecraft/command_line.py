@@ -16,7 +16,7 @@ from zeroscale.errors import PluginError
 from zeroscale.minecraft.server_choice import ServerChoice, choose_server
 from zeroscale.minecraft.server_files import ServerFiles, line_of, read_properties
 from zeroscale.minecraft.start_script import heap_in_text, read_start_script
-from zeroscale.plugins.minecraft.java import how_to_install
+from zeroscale.plugins.minecraft.java import how_to_install, installed_java
 from zeroscale.process.spawn import find_program
 
 JAVA_OPTIONS = "JDK_JAVA_OPTIONS"
@@ -167,11 +167,17 @@ class CommandLine:
 
     def _check_java(self, choice: ServerChoice, environment: Mapping[str, str]) -> None:
         found = find_program(self._java or "java", self._directory, environment)
+        install = how_to_install(choice.java_version)
         if found is not None and os.access(found, os.X_OK):
+            installed = installed_java(found)
+            if installed is not None and installed < (choice.java_version or 0):
+                raise PluginError(
+                    f"{found} is Java {installed}, and the server needs Java {choice.java_version} or newer: "
+                    f"{install}, {self.how_to_use_java()}"
+                )
             return
         if self._java:
             raise PluginError(f"java={self._java}: there is no such program")
-        install = how_to_install(choice.java_version)
         raise PluginError(f"there is no java in PATH: {install}, {self.how_to_use_java()}")
 
     # The port

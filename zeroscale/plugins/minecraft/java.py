@@ -1,9 +1,10 @@
-"""Which Java a server needs, as its log says it, and where to get it. Pure."""
+"""Which Java a server needs, as its log says it, where to get it, and which one is installed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 FIRST_CLASS_FILE_VERSION = 44
 """Class files of Java N have version 44 + N (JVM specification, table 4.1-A)."""
@@ -15,6 +16,10 @@ _NEEDED = (
     r"|Current Java is \d+ but we require at least (\d+)"  # Forge: net.minecraftforge.bootstrap.shim.Main
     r"|requires version (\d+) or later of '[^']*' \(java\)"  # Fabric and Quilt, of a mod or the game
 )
+_VERSION = re.compile(r'^JAVA_VERSION="(?:1\.)?(\d+)', re.MULTILINE)
+RELEASE_FILE_AT_MOST = 65536
+"""Bytes of a file `release` that are read; that of OpenJDK 25 has 1300."""
+
 _NEWEST = r"Unsupported Java detected.*Only up to Java (\d+) is supported"  # Spigot and Paper
 
 
@@ -36,6 +41,25 @@ def newest_java(lines: Iterable[str]) -> int | None:
     """Return the newest Java with which a server would start; None: its log does not say."""
     found = (re.search(_NEWEST, line) for line in lines)
     return min((int(each[1]) for each in found if each), default=None)
+
+
+def installed_java(program: str) -> int | None:
+    """Return the version of a `java`, such as 17 (8 for 1.8), without running it; None: not known.
+
+    A Java's directory has a file `release` with its JAVA_VERSION (OpenJDK, JEP 223); a wrapper around a Java has none.
+
+    :param program: its path, which may be a link.
+    """
+    home = Path(program).resolve().parent.parent
+    for directory in (home, home.parent):  # Java 8 also has jre/bin/java
+        try:
+            with (directory / "release").open(errors="replace") as release:
+                found = _VERSION.search(release.read(RELEASE_FILE_AT_MOST))
+        except OSError:
+            continue
+        if found:
+            return int(found[1])
+    return None
 
 
 def how_to_install(needed: int | None) -> str:
