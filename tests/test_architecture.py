@@ -377,6 +377,7 @@ WITHOUT_A_MODULE = {
     "test_server_pages.py": "is about the pages on servers",
     "test_shown_messages.py": "is about the messages that pages show",
     "test_readme.py": "is about what README.md says",
+    "test_site.py": "is about mkdocs.yml, and the site made from it",
 }
 TESTS_OF_THE_WHOLE = {"peers", "survival", "fixtures", "systemd", "hostile"}
 
