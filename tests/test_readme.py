@@ -38,6 +38,49 @@ def test_files_that_it_names_are_there() -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+def connections(kind: str) -> list[str]:
+    return [f"{kind}, CPU us, 1 client", f"{kind}, CPU us, 16 clients"]
+
+
+ROWS = {
+    "one stream, Gbit/s": ["bulk, Gbit/s"],
+    "its CPU, ms a GB": ["bulk, CPU ms/GB"],
+    "100 players, CPU %": ["play 100, CPU %"],
+    "100 players, median us there and back": ["play 100, p50 us"],
+    "500 players, CPU %": ["play 500, CPU %"],
+    "a connection to a running server, CPU us, 1 client / 16": connections("generic"),
+    "a Minecraft login to a running server, CPU us, 1 client / 16": connections("login"),
+    "a status answer while the server sleeps, CPU us, 1 client / 16": connections("status"),
+}
+"""The rows of README's table of figures, and those of the page that has all of them."""
+
+
+def test_its_figures_are_those_of_the_benchmarks() -> None:
+    measured = tables((ROOT / "docs" / "benchmarks.md").read_text())
+    shown = tables(README)
+    for name, rows in ROWS.items():
+        for program, cell in shown[name].items():
+            for figure, row in zip(re.findall(r"[0-9.]+", cell), rows, strict=bool(cell)):
+                digits = len(figure.partition(".")[2])
+                exact = float(measured[row][program].split()[0])
+                assert abs(float(figure) - exact) <= 0.51 * 10**-digits, (name, program)
+
+
+def tables(text: str) -> dict[str, dict[str, str]]:
+    """Return the rows of all tables of figures by their names, each with its cells by their columns."""
+    found: dict[str, dict[str, str]] = {}
+    columns: list[str] = []
+    for line in text.splitlines():
+        name, *cells = [cell.strip(" *") for cell in line.strip("|").split("|")]
+        if not line.startswith("|"):
+            columns = []
+        elif not columns:
+            columns = cells
+        else:
+            found.setdefault(name, dict(zip(columns, cells, strict=False)))
+    return found
+
+
 def test_its_six_commands_are_those_of_the_page_that_explains_them() -> None:
     first = "python3 -m venv /opt/zeroscale"
     assert block("README.md", first).commands == block("docs/get-started.md", first).commands
