@@ -66,6 +66,6 @@ def _checked_out(git: Path) -> str | None:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text("ascii", "replace").strip() if path.is_file() else None
+        return path.read_bytes().decode("ascii", "replace").strip() if path.is_file() else None
     except OSError:
         return None

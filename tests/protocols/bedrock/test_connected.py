@@ -231,6 +231,13 @@ def test_fragments_of_another_message_begin_it_anew() -> None:
     assert tested.receive(sent(2, fragment(b"\xfec", 2, 0, message=2)), 1.0).events == (MessageReceived(b"\xfecb"),)
 
 
+def test_a_fragment_that_contradicts_the_count_begins_the_message_anew() -> None:
+    tested = connection()
+    tested.receive(sent(0, fragment(b"z", 3, 2)), 1.0)
+    assert MessageReceived(b"\xfeb") not in tested.receive(sent(1, fragment(b"\xfea", 2, 0)), 1.0).events
+    assert MessageReceived(b"\xfeab") in tested.receive(sent(2, fragment(b"b", 2, 1)), 1.0).events
+
+
 def test_the_beginning_of_a_long_message_suffices() -> None:
     tested = connection()
     received = []

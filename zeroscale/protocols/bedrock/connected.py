@@ -143,7 +143,7 @@ class RakNetConnection:
         self._unacknowledged: dict[int, _Sent] = {}
         self._accepted: bytes = b""
         self._fragments: dict[int, bytes] = {}
-        self._fragmented: int | None = None
+        self._fragmented: tuple[int, int] | None = None
         self._leave_at = math.inf
         self._left = False
         self._datagrams: list[bytes] = []
@@ -296,8 +296,8 @@ class RakNetConnection:
         count, index = fragment.count, fragment.index
         if index >= count or count > MOST_FRAGMENTS:
             raise ProtocolError(f"fragment {index} of {count}: there are at most {MOST_FRAGMENTS}")
-        if fragment.message != self._fragmented:
-            self._fragmented = fragment.message
+        if (fragment.message, count) != self._fragmented:  # another count: a client that contradicts itself
+            self._fragmented = (fragment.message, count)
             self._fragments = {}
         wanted = min(count, KEPT_FRAGMENTS)
         if index >= wanted or -1 in self._fragments:
