@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import tomllib
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 from pages import block, blocks
 
 from zeroscale.config import loader
+from zeroscale.config.model import DiscoveryConfig
 from zeroscale.ctl.parser import build_parser
 from zeroscale.daemon import options
 from zeroscale.errors import ConfigError
@@ -95,20 +97,24 @@ def test_both_examples_have_the_same_proxies() -> None:
     assert build_parser().parse_args(table["zeroscale"]["healthcheck"]["test"][2:])
 
 
+def described(services: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Return the servers that services of a Compose file describe by labels, and the mistakes in these."""
+    containers = [
+        {
+            "Name": f"/{name}",
+            "Config": {"Labels": service["labels"]},
+            "HostConfig": {"NetworkMode": "games"},
+            "NetworkSettings": {"Networks": {"games": {"IPAddress": ""}}},
+        }
+        for name, service in services.items()
+    ]
+    return tables_of(containers, list(DiscoveryConfig().listen), {})
+
+
 def test_the_labels_describe_servers() -> None:
     services = LABELS["services"]
     assert options.parse(services["zeroscale"]["command"])
-    containers = [
-        {
-            "Name": f"/games-{name}-1",
-            "Config": {"Labels": service["labels"]},
-            "HostConfig": {"NetworkMode": "games_games"},
-            "NetworkSettings": {"Networks": {"games_games": {"IPAddress": ""}}},
-        }
-        for name, service in services.items()
-        if name not in PROXIES
-    ]
-    tables, mistakes = tables_of(containers, ["25565"], {})
+    tables, mistakes = described({name: each for name, each in services.items() if name not in PROXIES})
     assert mistakes == []
     assert {name: table.get("hosts") for name, table in tables.items()} == {
         "survival": None,
@@ -128,18 +134,47 @@ def test_the_labels_on_the_page_are_those_of_the_file() -> None:
     assert shown["labels"] == LABELS["services"]["creative"]["labels"]
 
 
-@pytest.mark.parametrize(
-    "first_words", ["cd docs/container\ndocker compose up", "cd docs/container\ndocker compose -f"]
-)
-def test_the_commands_for_compose_name_what_is_there(first_words: str) -> None:
-    for words in map(shlex.split, block(PAGE, first_words).text.splitlines()):
-        if words[0] == "cd":
+def test_the_commands_for_compose_name_what_is_there() -> None:
+    shown = [each.commands for page in (PAGE, "docs/recipes/web-app.md") for each in blocks(page)]
+    lines = "".join(shown).replace("\\\n", "").splitlines()
+    assert sum("docker compose" in line for line in lines) > 10
+    for words in map(shlex.split, lines):
+        if words[0] == "cd" and not words[1].startswith("/"):
             assert ROOT / words[1] == EXAMPLE
-        elif "-f" in words:
+        if words[:2] == ["docker", "compose"] and "-f" in words:
             assert (EXAMPLE / words[words.index("-f") + 1]).exists()
         if "exec" in words:
             assert words[words.index("exec") + 1] in COMPOSE["services"]
+        if "zeroscalectl" in words:
             assert build_parser().parse_args(words[words.index("zeroscalectl") + 1 :])
+
+
+def test_both_examples_have_the_same_world() -> None:
+    for compose in (COMPOSE, LABELS):
+        assert compose["services"]["survival"]["volumes"] == ["survival:/data"]
+        assert compose["networks"]["games"] == {"name": "games"}
+
+
+def test_the_second_server_on_the_page() -> None:
+    service = yaml.safe_load(block(PAGE, "services:\n  creative:").text)["services"]["creative"]
+    table = tomllib.loads(block(PAGE, "[servers.creative]").text)["servers"]["creative"]
+    assert service.keys() == COMPOSE["services"]["survival"].keys()
+    arguments = tomllib.loads((EXAMPLE / "config" / "zeroscale.toml").read_text())["servers"]["survival"][
+        "plugin_arguments"
+    ]
+    assert table["plugin_arguments"] == {**arguments, "container": service["container_name"]}
+
+
+def test_the_web_application_in_containers() -> None:
+    """As labels of compose.labels.yaml; a container with a host alone has the default port."""
+    services = yaml.safe_load(block("docs/recipes/web-app.md", "services:\n  app:").text)["services"]
+    tables, mistakes = described(services)
+    assert mistakes == []
+    assert {name: table["listen"] for name, table in tables.items()} == {"app": ["8080"], "db": ["5432"]}
+    shown = yaml.safe_load(block(PAGE, "services:\n  modded:").text)["services"]
+    tables, mistakes = described(shown)
+    assert mistakes == []
+    assert (tables["modded"]["listen"], tables["modded"]["plugin_arguments"]["network"]) == (["25565"], "games")
 
 
 @pytest.mark.parametrize(

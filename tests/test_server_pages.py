@@ -118,7 +118,7 @@ def test_other_programs_that_speak_minecraft(machine: Machine) -> None:
 def test_health_checks(machine: Machine) -> None:
     machine.write("/srv/www/start.sh", WEB_SERVER.format(8080), 0o755)
     command, check = block(
-        "docs/generic.md", "zeroscale generic 80 8080 -w /srv/www -t 600 --wake-on http --health"
+        "docs/generic.md", "zeroscale generic 80 8080 -w /srv/www -t 600 --protocol http --health"
     ).commands.splitlines()
     with start(machine, command) as proxy:
         assert "200 OK" in machine.run(check)

@@ -223,7 +223,7 @@ def test_a_web_application(directory: Path) -> None:
     content = secrets.token_bytes(1 << 20)
     (directory / "file").write_bytes(content)
     with Example(
-        "zeroscale generic 80 8080 -w /srv/www -t 600 --wake-on http --waiting",
+        "zeroscale generic 80 8080 -w /srv/www -t 600 --protocol http --waiting",
         directory,
         [("python3", sys.executable)],
     ) as proxy:

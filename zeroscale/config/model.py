@@ -792,7 +792,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
         key(
             "what a client must send to wake the server: connect (nothing), data, tls, http, ssh or regex:PATTERN; "
             "over UDP datagrams:NUMBER/SECONDS or regex:PATTERN",
-            default="connect; http with the plugin's argument protocol=http; datagrams:3/10 over UDP",
+            default="connect; http where the protocol is http; datagrams:3/10 over UDP",
             kind="wake_on",
             group=TCP,
             metavar="TRIGGER",
