@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import blocks
+from pages import block, blocks
 from plugins.process_fixture import until
 from plugins.test_api import CONTRACT
 from ports import free_port
@@ -116,9 +116,29 @@ async def test_the_example_on_the_page_is_a_plugin(tmp_path: Path) -> None:
     await plugin.stop()
 
 
+async def test_the_process_server_on_the_page_is_adopted(tmp_path: Path) -> None:
+    (tmp_path / "game-server").write_text(GAME_SERVER)
+    (tmp_path / "game-server").chmod(0o700)
+    module: dict[str, Any] = {"__name__": "example"}
+    exec(block("docs/plugins.md", "from pathlib import Path\nfrom signal").text, module)
+    offered = {"working_directory": str(tmp_path), "state_directory": tmp_path, "server_port": 7778}
+    killed: Any = construct(module["Server"], [], {}, offered)
+    await killed.start()
+    await until((tmp_path / "runs").exists)
+    killed.detach()
+    plugin: Any = construct(module["Server"], [], {}, offered)
+    assert await plugin.adopt() is True
+    await plugin.stop()
+    assert await plugin.adopt() is False
+    assert (tmp_path / "runs").read_text() == "--port 7778\n"
+
+
 def test_the_page_shows_the_tested_package() -> None:
     [shown] = blocks("docs/plugins.md", "toml")
     assert shown.text == (PACKAGE / "pyproject.toml").read_text()
+    for name in ("conftest.py", "test_echo.py"):
+        text = (PACKAGE / "tests" / name).read_text()
+        assert block("docs/plugins.md", text.splitlines()[0]).text == text
 
 
 def test_the_page_has_every_part_of_the_contract() -> None:

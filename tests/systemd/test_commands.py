@@ -53,6 +53,8 @@ def reader() -> str:
         "BEFORE_WORK": block(OPERATING, 'zeroscalectl lockout survival "New mods').text,
         "AFTER_WORK": block(OPERATING, "zeroscalectl wake survival --wait --force").text,
         "BACKUP": block(OPERATING, "#!/bin/sh\nserver=survival").text,
+        "NIGHTLY": block(OPERATING, "chmod +x /usr/local/bin/backup").text,
+        "RESTORE": block(OPERATING, "cd /srv/survival && mv world").text,
         "KEEP_AWAKE": block(OPERATING, "zeroscalectl keep-awake survival").text,
         "LEAVE": block(OPERATING, "zeroscalectl example zeroscale-leave.conf").text,
         "UPGRADE": block(OPERATING, "cd zeroscale && git pull").text,

@@ -60,9 +60,17 @@ operate() {
     cat >/usr/local/bin/backup-survival <<'SCRIPT'
     BACKUP
 SCRIPT
-    chmod +x /usr/local/bin/backup-survival
+    mkdir -p /etc/cron.d
+    NIGHTLY
+    install -d -o 4321 /srv/survival/world
     backup-survival
     tar -tzf /var/backups/survival.tar.gz | grep server.jar
+    test ! -e /var/backups/survival.tar.gz.new
+    is stopped
+    RESTORE
+    cd /root
+    test "$(stat -c %u /srv/survival/world)" = 4321
+    rm -r /srv/survival/world*
     test ! -e /srv/survival/zeroscale.keep-asleep
     KEEP_AWAKE
 }
