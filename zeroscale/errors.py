@@ -22,6 +22,10 @@ class ConfigError(ZeroscaleError):
     """The configuration cannot be used: a bad option, file, port or directory."""
 
 
+class UnknownPlugin(ConfigError):
+    """There is no plugin of this name."""
+
+
 class MissingDependency(ConfigError):
     """A library that a plugin needs is not installed; the message says what to install."""
 

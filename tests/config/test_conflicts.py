@@ -112,7 +112,8 @@ def test_what_has_a_mistake_of_its_own_is_not_compared() -> None:
         (port("tcp:80", 8123, hosts=("c.org",)), 'servers.b.ports[0].listen: "tcp:80" is the same port as servers.c'),
         (
             port("81", 8123, hosts=("c.org",)),
-            'servers.b.ports[0].hosts: "c.org" is a host of servers.c.ports[0] on "81"',
+            'servers.b.ports[0].hosts: "c.org" is a host of servers.c.ports[0] on "81" as well; give each '
+            "server a host of its own, or another port",
         ),
         (port("8123", None, server_path="/run/c"), 'servers.b.ports[0].server: "/run/c" is servers.c.ports[1]\'s as'),
         (

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroscale.config.keys import keys_of
-from zeroscale.config.loader import LARGEST_FILE, parse, read
+from zeroscale.config.loader import HEADER_RULE, LARGEST_FILE, parse, read
 from zeroscale.config.model import Config, LogConfig, MetricsConfig, ServerConfig
 from zeroscale.errors import ConfigMistakes
 
@@ -209,6 +209,22 @@ def test_there_are_fifty_broken_files() -> None:
 )
 def test_toml_that_python_cannot_read(text: str, expected: str) -> None:
     assert mistakes(text) == (expected,)
+
+
+@pytest.mark.parametrize(
+    ("line", "explained"),
+    [
+        ("[servers.my creative]", True),
+        (" [[ servers . caf\u00e9 ]]", True),
+        ("[servers.a]", False),  # declared twice
+        ("[limits x]", False),
+    ],
+)
+def test_a_name_that_toml_cannot_read_is_explained(line: str, explained: bool) -> None:
+    [message] = mistakes(f"{SERVER}{line}\n")
+    where, _, rest = message.partition(": ")
+    assert where.startswith(f"line {SERVER.count(chr(10)) + 1}, column ")
+    assert rest.endswith(f"; {HEADER_RULE}") == explained
 
 
 def test_a_server_with_a_mistake_is_not_blamed_for_what_it_does_not_say() -> None:

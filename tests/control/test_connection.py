@@ -30,7 +30,7 @@ from zeroscale.control.connection import (
 )
 from zeroscale.control.handlers import CommandHandler
 from zeroscale.control.protocol import MAX_PENDING_REQUESTS
-from zeroscale.errors import ConfigError, ControlError, ServerUnavailable
+from zeroscale.errors import ConfigError, ConfigMistakes, ControlError, ServerUnavailable
 
 LOGGER = "zeroscale.control"
 
@@ -109,7 +109,9 @@ def test_answers_carry_the_id_of_their_request() -> None:
     ("error", "code"),
     [
         (ControlError("no"), "refused"),
-        (ConfigError("no"), "configuration"),
+        (ConfigError("no"), "environment"),
+        (ConfigMistakes(["no"]), "configuration"),
+        (ConfigMistakes(["no"], usage=False), "environment"),
         (ServerUnavailable("no"), "failed"),
         (protocol.RequestError("which_server", "no"), "which_server"),
     ],

@@ -14,7 +14,7 @@ import pytest
 
 from zeroscale.ctl import client as channel_module
 from zeroscale.ctl.client import ControlClient, Event, Result, UsageError
-from zeroscale.errors import BackendError, ConfigError, ControlError, ProtocolError, ZeroscaleError
+from zeroscale.errors import BackendError, ConfigMistakes, ControlError, ProtocolError, ZeroscaleError
 
 Answering = Callable[..., Path]
 
@@ -68,7 +68,8 @@ def test_an_answer_in_pieces(answering: Answering) -> None:
         ("internal", ControlError),
         ("news of a later version", ControlError),
         ("busy", BackendError),
-        ("configuration", ConfigError),
+        ("configuration", ConfigMistakes),
+        ("environment", ConfigMistakes),
         ("unknown_server", UsageError),
         ("which_server", UsageError),
         ("version", ProtocolError),

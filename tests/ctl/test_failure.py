@@ -6,7 +6,7 @@ import pytest
 
 from zeroscale.ctl import failure
 from zeroscale.ctl.client import UsageError
-from zeroscale.errors import BackendError, ConfigError, ControlError, ProtocolError, ZeroscaleError
+from zeroscale.errors import BackendError, ConfigError, ConfigMistakes, ControlError, ProtocolError, ZeroscaleError
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,8 @@ from zeroscale.errors import BackendError, ConfigError, ControlError, ProtocolEr
     [
         (ControlError("no"), 1),
         (ConfigError("no"), 1),
+        (ConfigMistakes(["no"]), 2),
+        (ConfigMistakes(["no"], usage=False), 1),
         (UsageError("no"), 2),
         (BackendError("no"), 3),
         (ProtocolError("no"), 3),

@@ -309,7 +309,10 @@ def test_a_reload_with_tls_is_refused_where_it_was_left_out(tmp_path: Path, cert
         proxy.add(by_tls(third, certificate))
         program.signal(signal.SIGHUP)
         line = program.wait_for("Not reloaded")
-        assert line.endswith("as nothing needed it: restart zeroscale") and by_tls(third, certificate) in line
+        assert (
+            line.endswith("as nothing needed it: run 'zeroscalectl check' on the file, then restart zeroscale")
+            and by_tls(third, certificate) in line
+        )
         for port in (second, third):
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", port), DEADLINE)

@@ -13,6 +13,7 @@ from zeroscale.config.messages import Mistake, Mistakes
 from zeroscale.config.model import Config, MetricsConfig, PortConfig, ServerConfig
 from zeroscale.config.secret_refs import Secret
 from zeroscale.errors import ConfigMistakes, MissingDependency
+from zeroscale.plugins.loader import built_in_plugins
 from zeroscale.proxy import preflight, service
 
 SECRET = Secret("hunter2", "from /run/secrets/x")
@@ -301,13 +302,22 @@ def test_what_needs_tls_is_a_mistake_where_it_is_left_out(tmp_path: Path, monkey
         server("a", tmp_path, listen=("25565", f"ssl:1:privateKey={tmp_path}/key.pem"), texts={"sleepin": "x"}),
         server("b", tmp_path, plugin="docker", listen=("2",)),
         server("c", tmp_path, listen=("3",)),
+        server("d", tmp_path, listen=("4",), plugin="demmo"),
+        server("e", tmp_path, listen=("ssl:5",), plugin="no.such.module"),
+        server("f", tmp_path, listen=("6",), plugin="harness"),
     )
     metrics = MetricsConfig(listen="tls:4")
     for module in ("OpenSSL", "ssl"):
         monkeypatch.setitem(sys.modules, module, None)
-    needs = "needs TLS, which zeroscale left out when it started, as nothing needed it: restart zeroscale"
+    needs = "needs TLS, which zeroscale left out when it started, as nothing needed it: "
+    needs += "run 'zeroscalectl check' on the file, then restart zeroscale"
     assert checked(tmp_path, *servers, file=Path("/z.toml"), metrics=metrics) == [
         f"/z.toml: metrics.listen: 'tls:4' {needs}",
         f"/z.toml: servers.a.listen: 'ssl:1:privateKey={tmp_path}/key.pem' {needs}",
         f"/z.toml: servers.b.plugin: 'docker' {needs}",
+        "/z.toml: servers.d.plugin: there is no plugin 'demmo': did you mean 'demo'?",
+        f"/z.toml: servers.e.listen: 'ssl:5' {needs}",
+        "/z.toml: servers.e.plugin: there is no plugin 'no.such.module': no module 'no' is installed or on PYTHONPATH; "
+        f"there are {', '.join(built_in_plugins())}",
+        f"/z.toml: servers.f.plugin: 'harness' {needs}",
     ]

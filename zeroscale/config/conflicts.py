@@ -145,9 +145,10 @@ def _shared_hosts(ports: Sequence[_Port]) -> Iterator[Mistake]:
                 reported.add((other.path, port.path, host))
                 text = (
                     f"is missing, and {other.path} has none either; of the servers that listen on {show(where)} only "
-                    "one can have no hosts"
+                    'one can have no hosts; give each of the others its own, such as hosts = "survival.example.org"'
                     if host is None
-                    else f"{show(host)} is a host of {other.path} on {show(where)} as well"
+                    else f"{show(host)} is a host of {other.path} on {show(where)} as well; give each server a "
+                    "host of its own, or another port"
                 )
                 yield Mistake(f"{port.path}.hosts", text)
 

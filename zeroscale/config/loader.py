@@ -28,6 +28,13 @@ MOST_MISTAKES = 100
 
 _SYNTAX = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|(end of document))\)", re.DOTALL)
 
+_SERVER_HEADER = re.compile(r"\s*\[\[?\s*servers\s*\.")
+
+HEADER_RULE = (
+    "the NAME in [servers.NAME] has letters from A to Z, digits, _ and -, and no spaces; with . + or @ in it, it is "
+    'written in quotes: [servers."my.server"]'
+)
+
 
 class ReadResult(Struct, frozen=True):
     """The content of a file.
@@ -177,7 +184,10 @@ def _toml(text: str) -> dict[str, object]:
         message, line, column, _ = found.groups()
         where = f"line {line}, column {column}" if line else f"line {text.count(chr(10)) + 1}, at the end"
         message = " ".join(message.split())
-        raise _NotRead(f"{where}: {message[:1].lower()}{message[1:]}") from None
+        message = f"{message[:1].lower()}{message[1:]}"
+        if line and _SERVER_HEADER.match(text.split("\n")[int(line) - 1]) and not message.startswith("cannot"):
+            message += f"; {HEADER_RULE}"
+        raise _NotRead(f"{where}: {message}") from None
     except ValueError:  # Python reads no number of more than 4300 digits
         raise _NotRead("has a number with more digits than any value here can have") from None
 

@@ -21,7 +21,7 @@ WAKE_WORDS: tuple[WakeKind, ...] = ("connect", "data", "tls", "http", "ssh")
 WAKE_EXPECTED = f"one of {', '.join(WAKE_WORDS)} or regex:PATTERN; for UDP datagrams:NUMBER/SECONDS or regex:PATTERN"
 HEALTH_PATH_EXPECTED = "a path such as /healthz"
 READY_EXPECTED = (
-    "one of connect, bytes:EXPECTED, bytes:QUESTION=>EXPECTED, http:/PATH, http:/PATH=STATUS, command:COMMAND or "
+    "one of connect, bytes:EXPECTED, bytes:QUESTION=>EXPECTED, http, http:/PATH, http:/PATH=STATUS, command:COMMAND or "
     "line:PATTERN"
 )
 

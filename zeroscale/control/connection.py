@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from zeroscale.control import protocol
 from zeroscale.control.protocol import MAX_PENDING_REQUESTS, Code, LineBuffer, RequestError
-from zeroscale.errors import ConfigError, ProtocolError, ServerUnavailable, ZeroscaleError
+from zeroscale.errors import ConfigError, ConfigMistakes, ProtocolError, ServerUnavailable, ZeroscaleError
 from zeroscale.system.accounts import account_name
 
 if TYPE_CHECKING:
@@ -234,7 +234,8 @@ class ControlConnection(TwistedProtocol):
         except RequestError as error:
             self._send_error(request, error.code, str(error))
         except ConfigError as error:
-            self._send_error(request, "configuration", str(error))
+            in_file = isinstance(error, ConfigMistakes) and error.usage
+            self._send_error(request, "configuration" if in_file else "environment", str(error))
         except ServerUnavailable as error:
             self._send_error(request, "failed", str(error))
         except ZeroscaleError as error:

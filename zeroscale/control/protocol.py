@@ -50,6 +50,7 @@ Code = Literal[
     "refused",
     "failed",
     "configuration",
+    "environment",
     "busy",
     "internal",
 ]

@@ -22,7 +22,7 @@ from zeroscale.control.protocol import (
     decode_response,
     encode_request,
 )
-from zeroscale.errors import BackendError, ConfigError, ControlError, ProtocolError, ZeroscaleError
+from zeroscale.errors import BackendError, ConfigMistakes, ControlError, ProtocolError, ZeroscaleError
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ ANSWER_TIMEOUT = 60.0
 READ_SIZE = 1 << 16
 
 OF_ANOTHER_VERSION = {"malformed", "version", "unknown_command"}
+OF_THE_CONFIGURATION = {"configuration", "environment"}
 OF_THE_COMMAND_LINE = {"unknown_server", "which_server"}
 
 
@@ -183,11 +184,11 @@ class ControlClient:
         return BackendError(f"the zeroscale on {self.path}: {reason}")
 
 
-def _refusal(code: str, message: str) -> BackendError | ConfigError | ControlError | ProtocolError:
+def _refusal(code: str, message: str) -> BackendError | ConfigMistakes | ControlError | ProtocolError:
     if code in OF_THE_COMMAND_LINE:
         return UsageError(message)
     if code in OF_ANOTHER_VERSION:
         return ProtocolError(message)
-    if code == "configuration":
-        return ConfigError(message)
+    if code in OF_THE_CONFIGURATION:
+        return ConfigMistakes(message.splitlines(), usage=code == "configuration")
     return BackendError(message) if code == "busy" else ControlError(message)

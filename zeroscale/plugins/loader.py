@@ -21,7 +21,7 @@ from types import FunctionType, ModuleType
 from typing import TypeVar
 
 from zeroscale import plugins
-from zeroscale.errors import ConfigError, MissingDependency, ZeroscaleError, suggest
+from zeroscale.errors import ConfigError, MissingDependency, UnknownPlugin, ZeroscaleError, suggest
 from zeroscale.plugins.api import ABILITIES, Plugin
 from zeroscale.version import DISTRIBUTION
 
@@ -54,7 +54,8 @@ def find_plugin(name: str) -> type[Plugin]:
 
     :param name: the name of a built-in plugin, of an entry point in the group `zeroscale.plugins`, of a module with a
         class `Server`, or `module:Class`. Hyphens stand for underscores in the names of built-in plugins and modules.
-    :raises ConfigError: there is none, it cannot be imported, or it does not fit the contract.
+    :raises UnknownPlugin: there is none.
+    :raises ConfigError: it cannot be imported, or it does not fit the contract.
     """
     module_name = name.replace("-", "_")
     if module_name in built_in_plugins():
@@ -64,9 +65,9 @@ def find_plugin(name: str) -> type[Plugin]:
     for entry_point in metadata.entry_points(group=ENTRY_POINT_GROUP, name=name):
         return _find_class(entry_point.value, name)
     if not PATH.fullmatch(module_name):
-        raise ConfigError(f"there is no plugin {name!r}{_suggestion(name)}")
+        raise UnknownPlugin(f"there is no plugin {name!r}{_suggestion(name)}")
     if re.split(r"[.:]", module_name)[0] in sys.stdlib_module_names:
-        raise ConfigError(
+        raise UnknownPlugin(
             f"there is no plugin {name!r}, only a module of Python's standard library of that name{_suggestion(name)}"
         )
     return _find_class(module_name, name)
@@ -212,13 +213,13 @@ def _import(module_name: str, name: str) -> ModuleType:
             ) from error
         here = next((path for path in (f"{missing}.py", missing) if Path(path).exists()), None)
         if here is not None:
-            raise ConfigError(
+            raise UnknownPlugin(
                 f"there is no plugin {name!r}: ./{here} is not used, since the current directory is not searched; "
                 "to use it, add its directory to PYTHONPATH"
             ) from None
         if "." not in name and name not in _known_names():
-            raise ConfigError(f"there is no plugin {name!r}{_suggestion(name)}") from None
-        raise ConfigError(
+            raise UnknownPlugin(f"there is no plugin {name!r}{_suggestion(name)}") from None
+        raise UnknownPlugin(
             f"there is no plugin {name!r}: no module {missing!r} is installed or on PYTHONPATH{_suggestion(name, '; ')}"
         ) from None
     except (Exception, SystemExit) as error:  # a module may end its own program

@@ -20,7 +20,7 @@ from zeroscale.config.model import HIGHEST_PORT, Config, ServerConfig, is_udp
 from zeroscale.config.secret_refs import Secret
 from zeroscale.config.tls import TlsUse, endpoint_uses, notify_uses, server_uses
 from zeroscale.control import socket_path
-from zeroscale.errors import MissingDependency, ZeroscaleError, one_line
+from zeroscale.errors import ConfigError, MissingDependency, UnknownPlugin, ZeroscaleError, one_line
 from zeroscale.frontend.messages import Messages
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter
 from zeroscale.minecraft.player_lists import PlayerLists
@@ -93,7 +93,7 @@ def mistakes(
     for server in config.servers:
         path = join("servers", server.name)
         bad = partial(_any_bad, is_bad, path)
-        without_tls = [] if bad("listen", "plugin") else _left_out(server_uses(server))
+        without_tls = [] if bad("listen", "plugin") else _server_left_out(server, f"{path}.plugin")
         yield from without_tls
         if without_tls:  # what needs it cannot be checked
             continue
@@ -124,16 +124,32 @@ def mistakes(
 
 def _left_out(uses: Iterable[TlsUse]) -> list[Mistake]:
     """Return a mistake for each value that needs TLS in a process that has left it out."""
-    return [
+    found = (
         Mistake(
             use.path,
             f"{use.value!r} needs TLS, which zeroscale left out when it started, as nothing needed it: "
-            "restart zeroscale",
+            "run 'zeroscalectl check' on the file, then restart zeroscale",
             environment=True,
         )
         for use in uses
         if is_left_out(use.module)
-    ]
+    )
+    return list(dict.fromkeys(found))
+
+
+def _server_left_out(server: ServerConfig, plugin_path: str) -> list[Mistake]:
+    """Return the same for a server; a plugin that does not exist needs nothing, and is a mistake of its own."""
+    found = _left_out(server_uses(server))
+    if not any(mistake.path == plugin_path for mistake in found):
+        return found
+    try:
+        find_plugin(server.plugin)
+    except UnknownPlugin as error:
+        others = [mistake for mistake in found if mistake.path != plugin_path]
+        return [*others, Mistake(plugin_path, one_line(str(error)))] if others else []
+    except ConfigError:  # perhaps for want of TLS
+        pass
+    return found
 
 
 def _any_bad(is_bad: Callable[[str], bool], path: str, *keys: str) -> bool:

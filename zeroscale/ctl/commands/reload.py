@@ -10,6 +10,9 @@ from zeroscale.ctl import exit_codes
 from zeroscale.ctl.arguments import add_socket
 from zeroscale.ctl.socket_discovery import connect
 from zeroscale.ctl.terminal import clean
+from zeroscale.errors import ConfigMistakes
+
+NOT_RELOADED = "not reloaded; the configuration that was read before stays in use:"
 
 
 class Reloaded(msgspec.Struct, frozen=True):
@@ -24,7 +27,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "reload",
         help="read the configuration again",
         description="Makes the proxy read its configuration again and prints the changes. If the file has mistakes, "
-        "they are printed and nothing changes.",
+        f"they are printed and nothing changes. Exit code {exit_codes.USAGE}: there are mistakes in the file; "
+        f"{exit_codes.REFUSED}: only something around it is missing, such as a directory or a library.",
     )
     add_socket(parser)
     parser.set_defaults(run=run)
@@ -33,6 +37,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     with connect(args) as client:
-        changes = client.ask(Reloaded, "reload").changes
+        try:
+            changes = client.ask(Reloaded, "reload").changes
+        except ConfigMistakes as error:
+            raise ConfigMistakes([NOT_RELOADED, *error.mistakes], usage=error.usage) from None
     print("\n".join(clean(line) for line in changes) or "Nothing has changed.")
     return exit_codes.DONE
