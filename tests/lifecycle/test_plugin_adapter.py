@@ -10,11 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 
 from zeroscale.errors import PluginError, StartRefused
 from zeroscale.lifecycle.plugin_adapter import PluginAdapter, from_coroutine
 from zeroscale.status import Status
+
+HERE = re.escape(__name__)
+"""The name by which errors call the plugins of this file."""
 
 
 class Minimal:
@@ -197,7 +200,7 @@ async def test_any_error_of_a_plugin_becomes_one_line() -> None:
             raise KeyError("no such thing")
 
     adapter = PluginAdapter(Broken())
-    with pytest.raises(PluginError, match=r"^start\(\) raised RuntimeError: two lines$"):
+    with pytest.raises(PluginError, match=rf"^{HERE}: start\(\) raised RuntimeError: two lines$"):
         await adapter.start()
     with pytest.raises(PluginError, match=r"^the mend$"):
         await adapter.stop()
@@ -241,9 +244,9 @@ async def test_an_exit_inside_of_a_plugin_is_an_error_of_the_plugin() -> None:
             sys.exit(3)
 
     adapter = PluginAdapter(Exits())
-    with pytest.raises(PluginError, match=r"^start\(\) raised SystemExit: no licence$"):
+    with pytest.raises(PluginError, match=rf"^{HERE}: start\(\) raised SystemExit: no licence$"):
         await adapter.start()
-    with pytest.raises(PluginError, match=r"^stop\(\) raised SystemExit: 3$"):
+    with pytest.raises(PluginError, match=rf"^{HERE}: stop\(\) raised SystemExit: 3$"):
         await adapter.stop()
 
 
@@ -257,9 +260,9 @@ async def test_a_cancelled_start_and_a_wrong_exit_code_are_errors_of_the_plugin(
             return "0"
 
     adapter = PluginAdapter(Broken())
-    with pytest.raises(PluginError, match=r"^start\(\) was cancelled by the plugin itself$"):
+    with pytest.raises(PluginError, match=rf"^{HERE}: start\(\) was cancelled by the plugin itself$"):
         await adapter.start()
-    with pytest.raises(PluginError, match=r"^wait\(\) returned '0', which is no exit code$"):
+    with pytest.raises(PluginError, match=rf"^{HERE}: wait\(\) returned '0', which is no exit code$"):
         await adapter.wait()
 
 
@@ -304,25 +307,35 @@ async def test_a_method_may_return_a_task_or_future() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["protocol", "remote", "load_balanced", "controls", "ready_line", "interruptible_start", "sigterm_arguments"],
+    [
+        "protocol",
+        "remote",
+        "load_balanced",
+        "controls",
+        "ready_line",
+        "interruptible_start",
+        "sigterm_arguments",
+        "signal",
+        "adopt",
+    ],
 )
 def test_an_attribute_that_cannot_be_read_is_an_error_of_the_plugin(name: str) -> None:
     def fail(plugin: object) -> None:
         raise ValueError("not yet")
 
-    with pytest.raises(PluginError, match="ValueError: not yet"):
+    with pytest.raises(PluginError, match=f"^{HERE}: {name} raised ValueError: not yet$"):
         PluginAdapter(type("Plugin", (Minimal,), {name: property(fail)})())
 
 
 @pytest.mark.parametrize(("line", "message"), [(5, "is 5, not a text"), ("(", "is not a regular expression: missing ")])
 def test_a_ready_line_must_be_a_regular_expression(line: object, message: str) -> None:
-    with pytest.raises(PluginError, match=f"ready_line {message}"):
+    with pytest.raises(PluginError, match=f"^{HERE}: ready_line {message}"):
         PluginAdapter(type("Plugin", (Minimal,), {"ready_line": line})())
 
 
 @pytest.mark.parametrize("controls", ["container mc", {5: True}])
 def test_what_it_controls_must_be_a_mapping_from_names(controls: object) -> None:
-    with pytest.raises(PluginError, match=r"controls is .*, not a mapping from names"):
+    with pytest.raises(PluginError, match=rf"^{HERE}: controls is .*, not a mapping from names"):
         PluginAdapter(type("Plugin", (Minimal,), {"controls": controls})())
 
 
@@ -357,11 +370,40 @@ def test_check_reports_before_the_start_what_is_missing() -> None:
         PluginAdapter(Careful()).check()
 
 
+@pytest_twisted.ensureDeferred
+async def test_an_error_in_any_call_names_the_plugin() -> None:
+    def fail(*_: object) -> object:
+        raise TypeError("'list' object is not callable")
+
+    names = ("check", "doubt", "fake_status", "signal", "usage", "players", "adopt", "close", "send", "wait", "pause")
+    adapter = PluginAdapter(type("Broken", (Whole,), dict.fromkeys(names, fail))())
+    calls = {name: getattr(adapter, name) for name in names}
+    for name, call in calls.items():
+        with pytest.raises(PluginError, match=rf"^{HERE}: {name}\(\) raised TypeError: 'list' object is not callable$"):
+            await maybeDeferred(call, *{"signal": (15,), "send": ("list",)}.get(name, ()))
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_attribute_that_fails_only_later_is_an_error_of_the_plugin() -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("not yet")
+
+    def found(plugin: object) -> None:
+        """Nobody waits for it."""
+
+    late = {"on_found": property(found, fail), **dict.fromkeys(("close", "usage", "check"), property(fail))}
+    adapter = PluginAdapter(type("Late", (Minimal,), late)())
+    calls = {"close": adapter.close, "usage": adapter.usage, "check": adapter.check}
+    for name, call in {**calls, "on_found": lambda: adapter.on_found(print)}.items():
+        with pytest.raises(PluginError, match=f"^{HERE}: {name} raised ValueError: not yet$"):
+            await maybeDeferred(call)
+
+
 @pytest.mark.parametrize("status", ["text", 5])
 def test_a_fake_status_other_than_bytes_is_an_error(status: object) -> None:
     plugin = Minimal()
     plugin.fake_status = lambda: status  # type: ignore[method-assign,assignment,return-value]  # that is the mistake
-    with pytest.raises(PluginError, match="not bytes"):
+    with pytest.raises(PluginError, match=rf"^{HERE}: fake_status\(\) returned .*, not bytes"):
         PluginAdapter(plugin).fake_status()
 
 

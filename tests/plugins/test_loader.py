@@ -459,9 +459,10 @@ def test_values_that_do_not_fit(
         (ValueError("no\n  such thing"), "test_plugins: ValueError: no such thing"),
         (KeyError(), "test_plugins: KeyError"),
         (PluginError("no token: give one"), "test_plugins: no token: give one"),
+        (SystemExit("no licence"), "test_plugins: SystemExit: no licence"),
     ],
 )
-def test_a_constructor_that_raises(error: Exception, message: str) -> None:
+def test_a_constructor_that_raises(error: BaseException, message: str) -> None:
     class Raises:
         def __init__(self) -> None:
             raise error

@@ -53,15 +53,15 @@ class PluginAdapter:
 
     def __init__(self, plugin: object) -> None:
         self._plugin = plugin
-        self.can_signal = callable(getattr(plugin, "signal", None))
-        self.can_wait = callable(getattr(plugin, "wait", None))
-        self.can_pause = callable(getattr(plugin, "pause", None)) and callable(getattr(plugin, "resume", None))
-        self.can_adopt = callable(getattr(plugin, "adopt", None))
-        self.can_send = callable(getattr(plugin, "send", None))
+        self.can_signal = callable(self._read("signal"))
+        self.can_wait = callable(self._read("wait"))
+        self.can_pause = callable(self._read("pause")) and callable(self._read("resume"))
+        self.can_adopt = callable(self._read("adopt"))
+        self.can_send = callable(self._read("send"))
         self.interruptible_start = bool(self._read("interruptible_start"))
         arguments = self._read("sigterm_arguments")
         self.sigterm_arguments = None if arguments is None else str(arguments)
-        self.can_ask_players = callable(getattr(plugin, "players", None))
+        self.can_ask_players = callable(self._read("players"))
         for name in ("protocol", "remote", "load_balanced"):
             self._read(name)
         _ = self.controls
@@ -99,7 +99,7 @@ class PluginAdapter:
         if names is None:
             return {}
         if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names):
-            raise PluginError(f"controls is {names!r}, not a mapping from names")
+            raise PluginError(f"{self.module}: controls is {names!r}, not a mapping from names")
         return {name: bool(stops) for name, stops in names.items()}
 
     @property
@@ -109,11 +109,11 @@ class PluginAdapter:
         if line is None:
             return None
         if not isinstance(line, str):
-            raise PluginError(f"ready_line is {line!r}, not a text")
+            raise PluginError(f"{self.module}: ready_line is {line!r}, not a text")
         try:
             return re.compile(line)
         except re.error as error:
-            raise PluginError(f"ready_line is not a regular expression: {error}") from None
+            raise PluginError(f"{self.module}: ready_line is not a regular expression: {error}") from None
 
     @property
     def server_address(self) -> tuple[str, int] | None:
@@ -125,19 +125,19 @@ class PluginAdapter:
             address = getattr(self._plugin, "server_address", None)
             return None if address is None else (str(address[0]), int(address[1]))
         except (Exception, SystemExit) as error:
-            raise PluginError(_error_line("server_address", error)) from error
+            raise PluginError(self._line("server_address", error)) from error
 
     def check(self) -> None:
         """Ask the plugin whether its server could be started, where it has `check()`.
 
         :raises PluginError: it could not; the message says what to do.
         """
-        check = getattr(self._plugin, "check", None)
+        check = self._read("check")
         if callable(check):
             try:
                 check()
             except (Exception, SystemExit) as error:
-                raise PluginError(_error_line("check", error)) from error
+                raise PluginError(self._line("check", error)) from error
 
     def start(self) -> Deferred[None]:
         """Call `start()`."""
@@ -175,7 +175,7 @@ class PluginAdapter:
 
         def as_in_a_shell(code: object) -> int | None:
             if code is not None and not isinstance(code, int):
-                raise PluginError(f"wait() returned {code!r}, which is no exit code")
+                raise PluginError(f"{self.module}: wait() returned {code!r}, which is no exit code")
             return 128 - code if code is not None and code < 0 else code  # asyncio gives -15 for SIGTERM
 
         return self._call("wait").addCallback(as_in_a_shell)
@@ -195,11 +195,9 @@ class PluginAdapter:
                     return None
                 case (int() | float() as cpu, int() as memory) if 0 <= cpu < math.inf and 0 <= memory < 1 << 63:
                     return float(cpu), memory
-            raise PluginError(f"usage() returned {answer!r}, not CPU seconds and bytes")
+            raise PluginError(f"{self.module}: usage() returned {answer!r}, not CPU seconds and bytes")
 
-        if not callable(getattr(self._plugin, "usage", None)):
-            return succeed(None)
-        return self._call("usage").addCallback(checked)
+        return self._call_if_any("usage").addCallback(checked)
 
     def adopt(self) -> Deferred[Status | None]:
         """Call `adopt()`.
@@ -223,7 +221,7 @@ class PluginAdapter:
         try:
             result = getattr(self._plugin, "signal")(signal_number)  # noqa: B009  # its type is object
         except (Exception, SystemExit) as error:
-            raise PluginError(_error_line("signal", error)) from error
+            raise PluginError(self._line("signal", error)) from error
         if inspect.iscoroutine(result):
             result.close()
             raise PluginError(f"{self.module}: signal() must be a plain method, not async")
@@ -233,28 +231,28 @@ class PluginAdapter:
 
         :raises PluginError: the plugin raised.
         """
-        doubt = getattr(self._plugin, "doubt", None)
+        doubt = self._read("doubt")
         if not callable(doubt):
             return False
         try:
             return bool(doubt())
         except (Exception, SystemExit) as error:
-            raise PluginError(_error_line("doubt", error)) from error
+            raise PluginError(self._line("doubt", error)) from error
 
     def fake_status(self) -> bytes | None:
         """Return what a client is sent while the server does not run; None: nothing, the client waits.
 
         :raises PluginError: the plugin raised, or did not return bytes.
         """
-        function = getattr(self._plugin, "fake_status", None)
+        function: Any = self._read("fake_status")
         if function is None:
             return None
         try:
             answer = function()
         except (Exception, SystemExit) as error:
-            raise PluginError(_error_line("fake_status", error)) from error
+            raise PluginError(self._line("fake_status", error)) from error
         if answer is not None and not isinstance(answer, bytes | bytearray):
-            raise PluginError(f"fake_status() returned {type(answer).__name__}, not bytes")
+            raise PluginError(f"{self.module}: fake_status() returned {type(answer).__name__}, not bytes")
         return bytes(answer) if answer else None
 
     def on_output(self, take_line: Callable[[str], None]) -> None:
@@ -271,61 +269,72 @@ class PluginAdapter:
 
     def close(self) -> Deferred[None]:
         """Call `close()`, where the plugin has it: it ends its connections and tasks, not the server."""
-        return self._call("close") if callable(getattr(self._plugin, "close", None)) else succeed(None)
+        return self._call_if_any("close")
 
     def _read(self, name: str) -> object:
         try:
             return getattr(self._plugin, name, None)
         except (Exception, SystemExit) as error:
-            raise PluginError(_error_line(name, error)) from error
+            raise PluginError(self._line(name, error)) from error
 
     def _set(self, name: str, callback: Callable[..., None]) -> None:
-        if hasattr(self._plugin, name):
-            setattr(self._plugin, name, callback)
+        try:
+            if hasattr(self._plugin, name):
+                setattr(self._plugin, name, callback)
+        except (Exception, SystemExit) as error:
+            raise PluginError(self._line(name, error)) from error
+
+    def _call_if_any(self, name: str) -> Deferred[Any]:
+        try:
+            has_it = callable(self._read(name))
+        except PluginError as error:
+            return fail(error)
+        return self._call(name) if has_it else succeed(None)
 
     def _call(self, name: str, *arguments: object) -> Deferred[Any]:
         try:
             result = getattr(self._plugin, name)(*arguments)
             call: Deferred[object] = succeed(result)
             if inspect.isawaitable(result):
-                call = from_coroutine(_wait_for(name, result))
+                call = from_coroutine(self._wait_for(name, result))
             if inspect.iscoroutine(result):
                 call.addBoth(_closed, result)
         except (Exception, SystemExit) as error:
-            return fail(_plugin_error(name, error))
+            return fail(self._error(name, error))
 
         def explain(failure: Failure) -> None:
             error = failure.value
             if isinstance(error, asyncio.CancelledError) and name in NEVER_CANCELLED:
-                raise PluginError(f"{name}() was cancelled by the plugin itself") from error
+                raise PluginError(f"{self.module}: {name}() was cancelled by the plugin itself") from error
             if isinstance(error, PluginError | asyncio.CancelledError) or not isinstance(error, Exception):
                 failure.raiseException()
             else:
-                raise _plugin_error(name, error) from error
+                raise self._error(name, error) from error
 
         return call.addErrback(explain)
 
+    async def _wait_for(self, method: str, awaitable: Awaitable[T]) -> T:
+        try:
+            return await awaitable
+        except SystemExit as error:  # asyncio would end the event loop, and with it the proxy
+            raise PluginError(self._line(method, error)) from error
 
-async def _wait_for(method: str, awaitable: Awaitable[T]) -> T:
-    try:
-        return await awaitable
-    except SystemExit as error:  # asyncio would end the event loop, and with it the proxy
-        raise PluginError(_error_line(method, error)) from error
+    def _error(self, method: str, error: Exception | SystemExit) -> PluginError:
+        if isinstance(error, PluginError):
+            return error
+        # EAGAIN: a plugin that starts a process or a thread itself has met the limit.
+        kind = StartRefused if isinstance(error, BlockingIOError) else PluginError
+        return kind(self._line(method, error))
+
+    def _line(self, name: str, error: Exception | SystemExit) -> str:
+        """Return the line of an error; one that the plugin did not mean for the operator names plugin and method."""
+        line = " ".join(str(error).split())
+        if isinstance(error, PluginError):
+            return line
+        called = f"{name}()" if callable(getattr(type(self._plugin), name, None)) else name
+        return f"{self.module}: {called} raised {type(error).__name__}: {line}".rstrip(": ")
 
 
 def _closed(result: T, coroutine: Coroutine[object, None, object]) -> T:
     coroutine.close()  # a call that is cancelled before its first step has never awaited it
     return result
-
-
-def _plugin_error(method: str, error: Exception | SystemExit) -> PluginError:
-    if isinstance(error, PluginError):
-        return error
-    # EAGAIN: a plugin that starts a process or a thread itself has met the limit.
-    kind = StartRefused if isinstance(error, BlockingIOError) else PluginError
-    return kind(_error_line(method, error))
-
-
-def _error_line(method: str, error: Exception | SystemExit) -> str:
-    line = " ".join(str(error).split())
-    return line if isinstance(error, PluginError) else f"{method}() raised {type(error).__name__}: {line}".rstrip(": ")

@@ -110,7 +110,7 @@ def construct(
         raise ConfigError(f"{where}: {mistake}its arguments do not fit: {error}{suggestion}; {takes}") from error
     try:
         plugin = plugin_class(*positional, **known, **values)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{where}: {mistake}{f'{takes}; ' if unknown else ''}{_describe(error)}") from error
     if unknown:
         raise ConfigError(f"{where}: {mistake}{takes}")
