@@ -70,6 +70,10 @@ class FakeProxy:
             self._reactor.callLater(0, self._stopped)
         return self._stopping
 
+    @property
+    def running(self) -> Sequence[str]:
+        return [server.name for server in self._config.servers]
+
     def skip_to_sigterm(self) -> None:
         logger.warning("skip to SIGTERM")
         if self._behaviour == "hurried":

@@ -22,6 +22,7 @@ from zeroscale.system.privileges import Owner
 class CountingProxy:
     def __init__(self) -> None:
         self.hurried = 0
+        self.running: Sequence[str] = ()
         self.fatal: Deferred[None] = Deferred()
         self.reloading: Deferred[Sequence[str]] = Deferred()
 
@@ -48,13 +49,21 @@ class LeftEarly(BaseException):
     """Stands for the end of the process."""
 
 
+@pytest.mark.parametrize(
+    ("running", "left"),
+    [
+        (["creative", "survival"], "left as recorded, for the next start to adopt: creative, survival"),
+        ([], "no server runs"),
+    ],
+)
 def test_interrupts_stop_then_hurry_then_leave(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, running: list[str], left: str
 ) -> None:
     proxy, stopped = CountingProxy(), list[signal.Signals]()
+    proxy.running = running
     order: list[str] = []
     loop = asyncio.new_event_loop()
-    interrupts = Interrupts(loop, stopped.append, proxy, ["survival", "creative"], lambda: order.append("log"))
+    interrupts = Interrupts(loop, stopped.append, proxy, lambda: order.append("log"))
     loop.close()
 
     def leave(code: int) -> None:
@@ -66,11 +75,11 @@ def test_interrupts_stop_then_hurry_then_leave(
     assert (stopped, proxy.hurried) == ([signal.SIGINT], 0)
     interrupts.interrupt(signal.SIGTERM)
     assert (stopped, proxy.hurried) == ([signal.SIGINT], 1)
-    with caplog.at_level(logging.CRITICAL), pytest.raises(LeftEarly) as left:
+    with caplog.at_level(logging.CRITICAL), pytest.raises(LeftEarly) as ended:
         interrupts.interrupt(signal.SIGTERM)
-    assert left.value.args == (1,)
+    assert ended.value.args == (1,)
     assert order == ["log", "exit"]
-    assert "survival, creative" in caplog.text
+    assert caplog.messages[-1:] == [f"SIGTERM a third time: {left}"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +95,7 @@ def test_a_hangup_reloads_and_logs_the_result(
     caplog: pytest.LogCaptureFixture, outcome: list[str] | Exception, messages: list[str]
 ) -> None:
     proxy, loop = CountingProxy(), asyncio.new_event_loop()
-    interrupts = Interrupts(loop, lambda _: None, proxy, [], lambda: None)
+    interrupts = Interrupts(loop, lambda _: None, proxy, lambda: None)
     loop.close()
     with caplog.at_level(logging.INFO):
         interrupts.reload()

@@ -694,3 +694,31 @@ async def test_players_are_warned_of_the_stop_of_what_their_server_needs(
         assert StubServer.running == {a, b}
         await until(lambda: not StubServer.running)
     assert WithConsole.sent == ["say The server stops in 1 s."]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reload_asks_only_the_plugins_of_new_and_changed_servers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, a, b = free_ports(4)
+    proxy = await world.start(world.server("first", first, a))
+    asked: list[str] = []
+    monkeypatch.setattr(StubServer, "check", lambda plugin: asked.append(""), raising=False)
+    world.configure(world.server("first", first, a), world.server("second", second, b))
+    assert await proxy.reload() == ["second: added"]
+    assert len(asked) == 1
+    await proxy.reload()
+    assert len(asked) == 1
+    world.configure(world.server("first", first, a, idle_shutdown=900.0), world.server("second", second, b))
+    await proxy.reload()
+    assert len(asked) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_which_servers_run(world: World) -> None:
+    first, second, a, b = free_ports(4)
+    proxy = await world.start(world.server("first", first, a), world.server("second", second, b))
+    assert proxy.running == []
+    async with Client(second) as player:
+        assert await player.line() == b"second\n"
+        assert proxy.running == ["second"]

@@ -19,7 +19,15 @@ from twisted.python import usage
 from zeroscale.daemon import tap
 from zeroscale.daemon.options import Invocation, examine
 from zeroscale.system.files import read_bounded
-from zeroscale.system.privileges import Owner, acting_as, is_trusted, make_directories, owner, switch_later
+from zeroscale.system.privileges import (
+    Owner,
+    acting_as,
+    is_trusted,
+    make_directories,
+    owner,
+    python_problem,
+    switch_later,
+)
 
 NOBODY_USER = pwd.getpwnam("nobody")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -370,3 +378,29 @@ def test_a_log_in_a_directory_of_root_is_the_users(open_directory: Path) -> None
     start_as_nobody(open_directory, log, open_directory / "zeroscale.pid", *words)
     assert log.stat().st_uid == NOBODY_USER.pw_uid
     assert "/proc/none" in log.read_text()
+
+
+@as_root
+def test_a_python_that_the_new_user_cannot_read_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "os.py").touch()
+    tmp_path.chmod(0o700)
+    assert python_problem([str(tmp_path / "in an archive"), str(tmp_path / "os.py")]) is None
+    os.seteuid(NOBODY_USER.pw_uid)
+    try:
+        problem = python_problem([str(tmp_path / "os.py")])
+    finally:
+        os.seteuid(0)
+    assert problem is not None and problem.startswith(f"User {NOBODY_USER.pw_uid} cannot read {tmp_path}/os.py, ")
+
+
+@pytest.mark.slow
+@as_root
+def test_twistd_warns_that_the_user_cannot_read_python(open_directory: Path) -> None:
+    hidden = open_directory / "hidden"
+    hidden.mkdir(mode=0o700)
+    (hidden / "os.py").touch()
+    game = ["generic", str(free_port()), str(free_port()), "-a", "sleep 9", "--state-directory", f"{open_directory}/s"]
+    code = f"import os; os.__file__ = {str(hidden / 'os.py')!r}; {TWISTD}"
+    words = ["-n", "--uid", "nobody", "--pidfile=", "zeroscale", *game]
+    with Program(python("-c", code, *words), open_directory) as program:
+        program.wait_for(f"User {NOBODY_USER.pw_uid} cannot read {hidden}/os.py, ")

@@ -49,8 +49,7 @@ def run(invocation: Invocation) -> int:
         writer.write(f"{printed(error)}\n")
         return EXIT_USAGE if isinstance(error, ConfigMistakes) and error.usage else EXIT_FAILED
     foreground = Foreground(proxy, reactor, writer)
-    names = [server.name for server in invocation.config.servers]
-    interrupts = Interrupts(asyncio.get_event_loop(), lambda _: foreground.end(), proxy, names, writer.close)
+    interrupts = Interrupts(asyncio.get_event_loop(), lambda _: foreground.end(), proxy, writer.close)
     reactor.callWhenRunning(interrupts.install)
     reactor.callLater(0, foreground.begin)  # in the loop, which the coroutines that close plugins need
     if invocation.console:

@@ -57,6 +57,11 @@ class Proxy(Protocol):
         ...
 
     @property
+    def running(self) -> Sequence[str]:
+        """Return the names of the servers that run, or are being started or stopped."""
+        ...
+
+    @property
     def fatal(self) -> Deferred[None]:
         """Return a Deferred that fails when the proxy cannot go on."""
         ...
@@ -70,7 +75,6 @@ class Interrupts:
         loop: asyncio.AbstractEventLoop,
         stop: Callable[[signal.Signals], None],
         proxy: Proxy,
-        names: Sequence[str],
         finish_log: Callable[[], None],
     ) -> None:
         """Prepare the handlers; `install()` installs them.
@@ -78,13 +82,11 @@ class Interrupts:
         :param loop: the reactor's event loop.
         :param stop: called by the first SIGTERM or SIGINT.
         :param proxy: reloaded by SIGHUP, hurried by the second SIGTERM or SIGINT.
-        :param names: the servers' names, for the log.
         :param finish_log: called before the process exits at once.
         """
         self._loop = loop
         self._stop = stop
         self._proxy = proxy
-        self._names = names
         self._finish_log = finish_log
         self._count = 0
 
@@ -120,8 +122,9 @@ class Interrupts:
             self._leave(number)
 
     def _leave(self, number: signal.Signals) -> NoReturn:
-        names = ", ".join(self._names)
-        logger.critical("%s a third time: %s is left as recorded, for the next start to adopt", number.name, names)
+        names = self._proxy.running
+        left = f"left as recorded, for the next start to adopt: {', '.join(names)}" if names else "no server runs"
+        logger.critical("%s a third time: %s", number.name, left)
         self._finish_log()
         # not sys.exit(): asyncio would kill its child processes
         os._exit(EXIT_FAILED)

@@ -33,7 +33,7 @@ from zeroscale.daemon.options import Invocation, examine
 from zeroscale.daemon.runtime import Interrupts, Proxy, install_reactor
 from zeroscale.errors import ConfigError, ZeroscaleError, lines_of, printed
 from zeroscale.system.left_out import leave_out
-from zeroscale.system.privileges import Owner, is_trusted, is_trusted_file, owner, switch_later
+from zeroscale.system.privileges import Owner, is_trusted, is_trusted_file, owner, python_problem, switch_later
 from zeroscale.system.socket_activation import service_manager_environment
 
 if TYPE_CHECKING:
@@ -159,11 +159,10 @@ def makeService(options: Options) -> DaemonService:
     except ZeroscaleError as error:
         raise SystemExit(printed(error, PROGRAM)) from None
     parent_waits = options.parent is not None and not options.parent["nodaemon"]
-    names = [server.name for server in config.servers]
     umask = config.umask
     if umask is None and (options.parent is None or options.parent["umask"] is None):
         umask = options.umask
-    return DaemonService(proxy, options.reactor, names, parent_waits, twistd_log, _new_owner(options), umask)
+    return DaemonService(proxy, options.reactor, parent_waits, twistd_log, _new_owner(options), umask)
 
 
 class DaemonService(Service):
@@ -173,7 +172,6 @@ class DaemonService(Service):
         self,
         proxy: Proxy,
         reactor: AsyncioSelectorReactor,
-        names: Sequence[str],
         parent_waits: bool,
         twistd_log: log.TwistdLog,
         new_owner: Owner | None = None,
@@ -192,7 +190,7 @@ class DaemonService(Service):
         self._proxy = proxy
         self._reactor = reactor
         self._parent_waits = parent_waits
-        self._interrupts = Interrupts(asyncio.get_event_loop(), self._interrupted, proxy, names, self._finish_log)
+        self._interrupts = Interrupts(asyncio.get_event_loop(), self._interrupted, proxy, self._finish_log)
         self._starting: Deferred[None] | None = None
         self._error: BaseException | None = None
 
@@ -223,6 +221,9 @@ class DaemonService(Service):
             # before twistd ends the process with the signal that it got, without Python's exit handlers
             self._reactor.addSystemEventTrigger("after", "shutdown", self._log.writer.close)
         super().startService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        problem = None if self._new_owner is None else python_problem()
+        if problem is not None:
+            logger.warning("%s", problem)
         self._reactor.callWhenRunning(self._interrupts.install)
         self._proxy.fatal.addErrback(self._fail)
         self._starting = self._proxy.start().addErrback(self._fail)

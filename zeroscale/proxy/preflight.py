@@ -7,7 +7,7 @@ templates or the file system.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +48,7 @@ def check(
     file: Path | None = None,
     known: Mistakes | None = None,
     use: ExclusiveUse | None = None,
+    unchanged: Collection[str] = (),
 ) -> None:
     """Check a whole configuration without starting anything.
 
@@ -56,12 +57,13 @@ def check(
     :param file: the configuration file; None: the configuration is from the command line, so messages have no path.
     :param known: mistakes that were found while reading. Values with a mistake are not checked again.
     :param use: what other servers have; those of the configuration are added to it.
+    :param unchanged: names of servers whose plugins have checked them before; they would only repeat their warnings.
     :raises ConfigMistakes: one line for each mistake, the known ones first.
     """
     known = known or Mistakes()
     found = [
         in_file(mistake, file) if file is not None else replace(mistake, where=mistake.where or "")
-        for mistake in mistakes(config, reactor, make_plugin, known.is_bad, use)
+        for mistake in mistakes(config, reactor, make_plugin, known.is_bad, use, unchanged)
     ]
     if known or found:
         raise mistakes_error([*known, *found])
@@ -73,6 +75,7 @@ def mistakes(
     make_plugin: MakePlugin,
     is_bad: Callable[[str], bool] = lambda path: False,
     use: ExclusiveUse | None = None,
+    unchanged: Collection[str] = (),
 ) -> Iterator[Mistake]:
     """Find the mistakes of a configuration; see `check`.
 
@@ -98,7 +101,7 @@ def mistakes(
         if without_tls:  # what needs it cannot be checked
             continue
         plugins: list[PluginAdapter] = []
-        for mistake in _server_mistakes(server, path, reactor, make_plugin, plugins, bad):
+        for mistake in _server_mistakes(server, path, reactor, make_plugin, plugins, bad, server.name not in unchanged):
             yield replace(mistake, text=_redact(_secrets(server), mistake.text))
         for plugin in plugins:
             if plugin.speaks_minecraft and not bad("listen") and is_udp(server.listen[0]):
@@ -163,10 +166,12 @@ def _server_mistakes(
     make_plugin: MakePlugin,
     plugins: list[PluginAdapter],
     bad: Callable[..., bool],
+    asked: bool,
 ) -> Iterator[Mistake]:
     """Find the mistakes of one server; append its plugin to `plugins` if that can be constructed.
 
     :param bad: returns whether any of the given keys of the server has a mistake already.
+    :param asked: the plugin is asked whether its server could be started.
     """
     for index, port in enumerate(server.all_ports, -1):
         at = "listen" if port.is_main else f"ports[{index}].listen"
@@ -189,7 +194,7 @@ def _server_mistakes(
     if needs_directory and problem is not None:
         text = f"working directory {str(server.directory)!r} {problem}"
         yield Mistake(f"{path}.working_directory", text, environment=True)
-    elif plugins and not bad("server"):
+    elif plugins and asked and not bad("server"):
         for mistake in _errors(path, plugins[0].check):
             yield replace(mistake, environment=True)
     if server.busy_command is not None and problem is None and not bad("busy_command"):

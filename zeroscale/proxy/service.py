@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -32,6 +32,7 @@ from zeroscale.reactor import Reactor
 from zeroscale.relay import Relays, raise_descriptor_limit
 from zeroscale.reports import NotificationReport, ProxyReport, RelayReport
 from zeroscale.sockets.poller import SocketPoller
+from zeroscale.status import Status
 from zeroscale.system.privileges import Owner, make_directories
 from zeroscale.system.sd_notify import ServiceNotifier
 from zeroscale.system.socket_activation import service_manager_environment
@@ -62,6 +63,7 @@ def check(
     file: Path | None = None,
     known: Mistakes | None = None,
     use: ExclusiveUse | None = None,
+    unchanged: Collection[str] = (),
 ) -> None:
     """Check what only Twisted, the plugins and the file system can check, without starting anything.
 
@@ -69,13 +71,14 @@ def check(
     :param file: the configuration file; None: the configuration is from the command line.
     :param known: mistakes that were found while reading.
     :param use: what other servers have; those of the configuration are added to it.
+    :param unchanged: names of servers whose plugins have checked them before.
     :raises ConfigMistakes: one line for each mistake, the known ones first.
     """
     if reactor is None:
         from twisted.internet import reactor as installed
 
         reactor = cast(Reactor, installed)
-    preflight.check(config, reactor, lambda server: plugin_factory(server, config)(), file, known, use)
+    preflight.check(config, reactor, lambda server: plugin_factory(server, config)(), file, known, use, unchanged)
 
 
 def make_service(
@@ -233,6 +236,12 @@ class ProxyService:
             await self._control.stop()
         self._notifier.stopped()
 
+    @property
+    def running(self) -> Sequence[str]:
+        """The names of the servers that run, or are being started or stopped."""
+        down = (Status.stopped, Status.failed)
+        return sorted({server.name for server in self._manager.snapshots() if server.status not in down})
+
     def skip_to_sigterm(self) -> None:
         """Make a running `stop()` quicker: servers that have not stopped yet get SIGTERM now."""
         self._manager.skip_to_sigterm()
@@ -322,7 +331,9 @@ class ProxyService:
             raise ConfigError("cannot reload: zeroscale was started without a configuration file")
         config = self._read_config()
         use = ExclusiveUse()
-        check(config, self._reactor, self._file, use=use)
+        before = {server.name: server for server in self._config.servers}
+        unchanged = {server.name for server in config.servers if server == before.get(server.name)}
+        check(config, self._reactor, self._file, use=use, unchanged=unchanged)
         changes = [*await self._reconcile(config, use), *self._apply_proxy_settings(config)]
         # Only now: a configuration that failed must not be applied by the next discovery.
         self._config, self._file_use = config, use

@@ -50,6 +50,25 @@ def owner(user_id: int | None, group_id: int | None) -> Owner | None:
     return Owner(user_id, group_id)
 
 
+def python_problem(files: Iterable[str] = (os.__file__, __file__)) -> str | None:
+    """Return why a late import will fail after the process has switched to another user; None: it will not.
+
+    :param files: a file of Python and one of zeroscale.
+    """
+    for file in files:
+        try:
+            with Path(file).open("rb"):
+                pass
+        except PermissionError:
+            return (
+                f"User {os.geteuid()} cannot read {file}, so what is imported later will fail: install Python and "
+                "zeroscale where that user can read them, and not in root's home directory"
+            )
+        except OSError:  # it may be in an archive, or outside of a new root directory
+            pass
+    return None
+
+
 def is_trusted(directory: Path) -> bool:
     """Return whether only root and we can change what stands at a path, and which files are in the directory.
 

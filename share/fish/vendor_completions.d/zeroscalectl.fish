@@ -115,7 +115,7 @@ complete -c zeroscalectl -n '_shtab_zeroscalectl_using; and test $_shtab_zerosca
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using lockout' -s h -l help -d 'show this help message and exit'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using lockout' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the admin socket of the proxy (default: $ZEROSCALE_SOCKET, else the one that is found)'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using lockout; and test $_shtab_zeroscalectl_npos -eq 0' -ka "(_zeroscalectl_servers)" -d 'the server (may be omitted if there is only one)'
-complete -c zeroscalectl -n '_shtab_zeroscalectl_using; and test $_shtab_zeroscalectl_npos -eq 0' -a reload -d 'Makes the proxy read its configuration again and prints the changes. If the file has mistakes, they are printed and nothing changes.'
+complete -c zeroscalectl -n '_shtab_zeroscalectl_using; and test $_shtab_zeroscalectl_npos -eq 0' -a reload -d 'Makes the proxy read its configuration again and prints the changes. If the file has mistakes, they are printed and nothing changes. Exit code 2: there are mistakes in the file; 1: only something around it is missing, such as a directory or a library.'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using reload' -s h -l help -d 'show this help message and exit'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using reload' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the admin socket of the proxy (default: $ZEROSCALE_SOCKET, else the one that is found)'
 complete -c zeroscalectl -n '_shtab_zeroscalectl_using; and test $_shtab_zeroscalectl_npos -eq 0' -a notify -d 'Sends a test to one target of notifications, or to all, and says whether it was delivered.'
