@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import re
@@ -136,6 +137,12 @@ def modules_of(program: Program) -> set[str]:
     """Return the names of the modules that a program has imported so far."""
     program.signal(signal.SIGUSR2)
     return set(program.wait_for("modules:").split())
+
+
+def descriptors() -> int:
+    """Return how many descriptors this process has open, without those of garbage, which may be collected any time."""
+    gc.collect()
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def descriptors_of(pid: int) -> list[str]:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import descriptors
 
 from zeroscale.errors import PluginError
 from zeroscale.process.blocking_run import KEPT_OUTPUT, EndedProgram, run_with_input
@@ -74,10 +75,6 @@ def test_a_signal_that_ends_it(tmp_path: Path) -> None:
 def test_one_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="no-such-program"):
         run_with_input(["no-such-program"], directory=tmp_path, environment=ENVIRONMENT, content=b"", limit=1.0)
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_it_leaves_no_descriptor_open(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from plugins.process_fixture import ProcessFixture, children, unrelated_process, until
+from processes import descriptors
 
 from zeroscale.errors import PluginError, StartRefused
 from zeroscale.process import child as module
@@ -33,10 +34,6 @@ ECHO = 'echo ready; while read -r line; do echo "got $line"; [ "$line" = stop ] 
 
 async def start(process: ServerProcess, script: str, directory: Path | None = None) -> None:
     await process.start(["sh", "-c", script], working_directory=directory or Path("/"))
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def exists(process_id: int) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import descriptors
 
 from zeroscale.process import oneshot
 from zeroscale.process.oneshot import MOST_OUTPUT, CompletedProgram, run_program
@@ -102,10 +103,6 @@ async def test_a_daemon_that_has_escaped_with_its_output_is_not_waited_for(
             assert ended.cancelled()
     finally:
         os.kill(daemon, signal.SIGKILL)
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def test_no_descriptor_is_left() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import gc
 import json
 import os
 import random
@@ -372,12 +371,6 @@ def play(sock: socket.socket, script: Script, threads: ThreadPool | None = None)
     player = Player(sock, script)
     pool = reactor.getThreadPool() if threads is None else threads
     return within(deferToThreadPool(reactor, pool, player))
-
-
-def descriptors() -> int:
-    """How many this process has open, without those of garbage: an epoll object is closed when it is collected."""
-    gc.collect()
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @contextlib.contextmanager

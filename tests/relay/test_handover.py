@@ -21,6 +21,7 @@ import pytest
 import pytest_twisted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from processes import descriptors
 from relay import relay_fixture
 from relay.relay_fixture import (
     Connect,
@@ -543,7 +544,7 @@ async def test_soak(relays: Relays) -> None:
     for number in range(3):
         await crowd(relays, 20, volume=20_000, first=number * 20)
     gc.collect()
-    descriptors, threads, memory = relay_fixture.descriptors(), threading.active_count(), resident()
+    opened, threads, memory = descriptors(), threading.active_count(), resident()
     until = monotonic() + float(os.environ.get("ZEROSCALE_SOAK_SECONDS", "20"))
     number = 3
     while monotonic() < until:
@@ -552,7 +553,7 @@ async def test_soak(relays: Relays) -> None:
     gc.collect()
     assert all(each.live == 0 for each in relays.counters().values())
     # Pipes may be kept for the next stall, up to a bound.
-    assert relay_fixture.descriptors() <= descriptors + 2 * MOST_SPARE
+    assert descriptors() <= opened + 2 * MOST_SPARE
     assert threading.active_count() <= threads
     assert resident() < memory + 8 * 1024
 

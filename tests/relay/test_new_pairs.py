@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from relay.relay_fixture import descriptors, reset, tcp_pair
+from processes import descriptors
+from relay.relay_fixture import reset, tcp_pair
 from sockets.harness import Reactor
 
 from zeroscale.relay import Outcome, command_queue, splice_loop

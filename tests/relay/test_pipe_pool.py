@@ -8,7 +8,8 @@ import resource
 from collections.abc import Iterator
 
 import pytest
-from relay.relay_fixture import descriptors, with_small_pipes
+from processes import descriptors
+from relay.relay_fixture import with_small_pipes
 
 from zeroscale.relay.pipe_pool import CAPACITY, MOST_SPARE, Pipe, Pipes
 

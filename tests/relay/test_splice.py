@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from processes import Program, python
+from processes import Program, descriptors, python
 from relay.relay_fixture import (
     DEADLINE,
     Pair,
-    descriptors,
     later,
     poller,
     reactor,

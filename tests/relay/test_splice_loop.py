@@ -15,7 +15,8 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from relay.relay_fixture import DEADLINE, descriptors, reset, tcp_pair, unix_pair, unsent, with_small_pipes
+from processes import descriptors
+from relay.relay_fixture import DEADLINE, reset, tcp_pair, unix_pair, unsent, with_small_pipes
 
 from zeroscale.relay import command_queue
 from zeroscale.relay import splice_loop as loop_module

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from relay.relay_fixture import descriptors, tcp_pair
+from processes import descriptors
+from relay.relay_fixture import tcp_pair
 
 from zeroscale.relay.base import Outcome
 from zeroscale.relay.pipe_pool import Pipe, Pipes

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import pytest_twisted
 from harness import running_reactor, until
+from processes import descriptors
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
@@ -77,10 +78,6 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         pytest.skip("needs inotify")
     with tempfile.TemporaryDirectory(prefix="zs-") as name:
         yield World(Path(name))
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def mode(path: Path) -> int:
