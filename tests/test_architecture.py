@@ -255,6 +255,11 @@ RULES = [
     ),
     Rule(("ctl.commands.check",), ("errors", "version", "config", "proxy.service")),
     Rule(
+        ("ctl.commands.systemd",),
+        ("errors", "build_info", "minecraft", "process.listeners", "system.accounts"),
+        never=REACTOR,
+    ),
+    Rule(
         ("proxy",),
         (
             *VALUES,

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
@@ -24,7 +24,12 @@ MOST_FILES = 200_000
 
 
 class Step(Protocol):
-    """One change."""
+    """One change.
+
+    :cvar repeats: it is done each time, also where it changes nothing.
+    """
+
+    repeats: ClassVar[bool]
 
     @property
     def is_done(self) -> bool:
@@ -50,6 +55,7 @@ class WriteFile(Struct, frozen=True):
     :ivar mark: a file that does not begin with it is somebody else's, and is kept under another name.
     """
 
+    repeats: ClassVar[bool] = False
     path: Path
     text: str
     keep: bool = False
@@ -97,6 +103,7 @@ class WriteFile(Struct, frozen=True):
 class MakeLink(Struct, frozen=True):
     """Make a symbolic link."""
 
+    repeats: ClassVar[bool] = False
     path: Path
     target: Path
 
@@ -127,6 +134,7 @@ class Remove(Struct, frozen=True):
     :ivar with_directory: its directory, too, if that is empty then.
     """
 
+    repeats: ClassVar[bool] = False
     path: Path
     with_directory: bool = False
 
@@ -155,6 +163,7 @@ class MakeUser(Struct, frozen=True):
     :ivar home: its home directory, which is not made.
     """
 
+    repeats: ClassVar[bool] = False
     name: str
     home: Path
 
@@ -165,7 +174,7 @@ class MakeUser(Struct, frozen=True):
 
     def describe(self) -> str:
         """See `Step`."""
-        return f"make the system user {self.name}"
+        return f"have a user {self.name} to run the servers" if self.is_done else f"make the system user {self.name}"
 
     def do(self) -> None:
         """See `Step`."""
@@ -176,6 +185,7 @@ class MakeUser(Struct, frozen=True):
 class GiveTo(Struct, frozen=True):
     """Give a directory of root's, and all that is in it, to a user. Links are not followed."""
 
+    repeats: ClassVar[bool] = False
     directory: Path
     user: str
 
@@ -186,6 +196,8 @@ class GiveTo(Struct, frozen=True):
 
     def describe(self) -> str:
         """See `Step`."""
+        if self.is_done:
+            return f"leave {self.directory} to its owner"
         return f"give {self.directory} to the user {self.user}"
 
     def do(self) -> None:
@@ -201,6 +213,7 @@ class CheckAccess(Struct, frozen=True):
     :ivar may: what the user does with it, as an option of test(1).
     """
 
+    repeats: ClassVar[bool] = True
     user: str
     path: Path
     what: str
@@ -230,6 +243,7 @@ class Run(Struct, frozen=True):
     :ivar explain: a command whose output says why it failed, if it does; (): none.
     """
 
+    repeats: ClassVar[bool] = True
     words: Sequence[str]
     explain: Sequence[str] = ()
 

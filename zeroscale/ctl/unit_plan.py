@@ -144,15 +144,17 @@ def uninstall_steps(places: Places) -> Iterator[setup_steps.Step]:
     yield setup_steps.Run(["systemctl", "daemon-reload"])
 
 
-def left_behind(places: Places, user: str) -> Iterator[str]:
+def left_behind(places: Places, user: str, *, planned: bool = False) -> Iterator[str]:
     """Return what `uninstall_steps` leaves, in words, with how to remove it.
 
     :param user: the user that has run the servers.
+    :param planned: the steps have not been done, so that what they would stop and remove is still there.
     """
-    if running := _processes(places.control_groups):
+    running = [] if planned else _processes(places.control_groups)
+    if running:
         yield f'servers that still run (on_exit = "leave"); SIGTERM saves and stops them: kill {" ".join(running)}'
     for path in sorted((*places.units.glob("zeroscale*"), *places.units.glob(f"{UNIT}.d/*"))):
-        if not path.is_dir():
+        if not path.is_dir() and not (planned and path in (places.unit, places.drop_in)):
             yield f"a file that is not of 'zeroscalectl systemd install': rm {path}"
     yield "the servers' directories"
     for what, path in (("the configuration", places.config), ("the history and other state", places.state)):
@@ -214,7 +216,9 @@ def unit_text(places: Places) -> str:
     """Return the unit of the examples, with this machine's paths."""
     text = (places.examples / "systemd" / UNIT).read_text("utf-8")
     text = text.replace(f"{UNIT_PROGRAMS}/", f"{places.prefix}/bin/")
-    return UNIT_HEAD + text.replace("/etc/zeroscale.toml", str(places.config))
+    _by_hand, begin, rest = text.partition("[Unit]\n")
+    rest = rest.replace("Documentation=man:systemd.service(5)", "Documentation=man:zeroscale(1)")
+    return UNIT_HEAD + begin + rest.replace("/etc/zeroscale.toml", str(places.config))
 
 
 def drop_in_text(install: Install) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from zeroscale.build_info import PACKAGE
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.commands.example import EXAMPLES
-from zeroscale.ctl.directory_scan import DirectoryScan, scan_directory
+from zeroscale.ctl.directory_scan import DEFAULT_PORT, DirectoryScan, scan_directory
 from zeroscale.ctl.setup_steps import Step
 from zeroscale.ctl.unit_plan import (
     SERVICE_USER,
@@ -29,8 +30,10 @@ from zeroscale.ctl.unit_plan import (
 )
 from zeroscale.errors import ConfigError
 from zeroscale.minecraft.server_files import ServerFiles, session_lock_holder
+from zeroscale.process import listeners
 from zeroscale.system.accounts import account_name
 
+PROC = Path("/proc")
 BOOTED = Path("/run/systemd/system")
 """Exists where systemd is the system's service manager (sd_booted(3))."""
 
@@ -90,18 +93,24 @@ def run_install(args: argparse.Namespace) -> int:
     was_installed = places.unit.exists()
     if not was_installed:
         _refuse_running_servers(found)
+        if not places.config.exists():
+            _refuse_taken_port(DEFAULT_PORT)
     first = needed_first(found, user)
     in_new_file = () if places.config.exists() else given[:1]
     later = list(missing_in([*configured, *in_new_file], found, places.config))
     install = Install(found, user, configured=configured, start=not (args.no_start or first))
-    _carry_out(install_steps(install, places), dry_run=args.dry_run)
+    changed = _carry_out(install_steps(install, places), dry_run=args.dry_run)
     for step in (*first, *later):
         print(f"To do: {step}")
     if first:
-        print(f"Then start it: systemctl start {UNIT}")
+        print(f"Then start it: systemctl {'restart' if was_installed else 'start'} {UNIT}")
         return exit_codes.DONE
-    if was_installed:
+    if was_installed and not changed:
+        print("Nothing has changed, and zeroscale still runs as before.")
+    elif was_installed:
         print(f"If it ran already, it still runs as before, until: systemctl restart {UNIT}")
+    if later:
+        print(f"Then read the file again: systemctl reload {UNIT}")
     print("Now: zeroscalectl status; journalctl --unit zeroscale --follow; zeroscalectl ping localhost")
     return exit_codes.DONE
 
@@ -114,7 +123,7 @@ def run_uninstall(args: argparse.Namespace) -> int:
     places = here()
     user = installed_user(places) or SERVICE_USER
     _carry_out(uninstall_steps(places), dry_run=args.dry_run)
-    for each in left_behind(places, user):
+    for each in left_behind(places, user, planned=args.dry_run):
         print(f"Left: {each}")
     return exit_codes.DONE
 
@@ -130,9 +139,32 @@ def _refuse_running_servers(servers: Iterable[DirectoryScan]) -> None:
         if holder is not None:
             process = f"process {holder}" if holder else "another process"
             raise ConfigError(
-                f"the server in {found.directory} runs ({process} has its world open): stop it and disable "
-                "the service that starts it first"
+                f"the server in {found.directory} runs ({process} has its world open): {_how_to_stop(holder)}"
             )
+
+
+def _refuse_taken_port(port: int) -> None:
+    """Refuse a port on which another program listens.
+
+    :raises ConfigError: one does.
+    """
+    holder = listeners.describe(port)
+    if holder is not None:
+        raise ConfigError(
+            f"{holder} listens on port {port}: {_how_to_stop(next(iter(listeners.processes(port)), None))}"
+        )
+
+
+def _how_to_stop(process_id: int | None) -> str:
+    """Return what to do about a process that is to make room, in words."""
+    try:
+        group = (PROC / str(process_id) / "cgroup").read_text("utf-8", "replace")
+    except OSError:
+        group = ""
+    unit = re.search(r"/([^/\s]+\.service)$", group, re.MULTILINE)
+    if unit is None:
+        return "stop it and disable the service that starts it first"
+    return f"stop it first, for good: systemctl disable --now {unit[1]}"
 
 
 def here() -> Places:
@@ -146,8 +178,8 @@ def here() -> Places:
     )
 
 
-def _carry_out(steps: Iterable[Step], *, dry_run: bool) -> None:
-    """Do all steps, or print them.
+def _carry_out(steps: Iterable[Step], *, dry_run: bool) -> bool:
+    """Do all steps, or print them; return whether any of those that can be done already was not.
 
     :raises ConfigError: this is not root, or no system with systemd; or a step failed, and the next ones were not done.
     """
@@ -157,8 +189,10 @@ def _carry_out(steps: Iterable[Step], *, dry_run: bool) -> None:
             raise ConfigError("systemd does not run here: --dry-run shows what would be done")
         if os.geteuid() != 0:
             raise ConfigError("this changes the system: run it as root, with sudo; --dry-run shows what it does")
+    changed = False
     for step in planned:
         what = step.describe()
+        changed = changed or not (step.is_done or step.repeats)
         if step.is_done:
             print(f"Is so already: {what}")
         elif dry_run:
@@ -166,3 +200,4 @@ def _carry_out(steps: Iterable[Step], *, dry_run: bool) -> None:
         else:
             step.do()
             print(f"Done: {what}")
+    return changed
