@@ -193,6 +193,8 @@ class ServerReport(Struct, frozen=True, kw_only=True):
     :ivar awake: why it does not sleep, the reason that counts first; (): it sleeps, or is about to.
     :ivar last_wake: its last wake, also before zeroscale was restarted; None: not known.
     :ivar last_stop: its last stop, pause or crash, likewise.
+    :ivar last_refusal: the last login that a rule has refused since zeroscale was started, `kind` being the rule as in
+        `events.Refused`; None: there was none.
     :ivar planned_stops: its planned stops, the first one first; restarts only while it runs.
     :ivar idle_in: time until it is checked whether it is idle; None: players are on it, or it does not run.
     :ivar keep_awake_reason: why it is kept running even when idle; None: it is not.
@@ -222,6 +224,7 @@ class ServerReport(Struct, frozen=True, kw_only=True):
     awake: tuple[AwakeReason, ...] = ()
     last_wake: LastEvent | None = None
     last_stop: LastEvent | None = None
+    last_refusal: LastEvent | None = None
     planned_stops: tuple[PlannedStopReport, ...] = ()
     idle_in: float | None = None
     keep_awake_reason: str | None = None

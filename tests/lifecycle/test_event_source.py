@@ -215,6 +215,7 @@ def test_a_refused_login(observed: Observed) -> None:
     mallory = ClientInfo("Mallory", "203.0.113.9:1")
     observed.lifecycle.refused(mallory, "not_whitelisted")
     assert observed.events == [Refused(**stamp(0), client=mallory, reason="not_whitelisted")]  # type: ignore[arg-type]
+    assert observed.events == [observed.lifecycle.last_refusal]
 
 
 def test_an_observer_that_raises_disturbs_no_other(observed: Observed, caplog: pytest.LogCaptureFixture) -> None:

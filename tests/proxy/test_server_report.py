@@ -16,7 +16,7 @@ from zeroscale.proxy.planned_stops import PlannedStop
 from zeroscale.proxy.server_report import server_report
 from zeroscale.reports import LastEvent, PlannedStopReport, PortReport
 from zeroscale.state.last_events import CausedEvent, LastEvents
-from zeroscale.status import Status
+from zeroscale.status import ClientInfo, Status
 from zeroscale.system.background_file import FileWriter
 
 
@@ -69,7 +69,14 @@ def test_where_it_listens_and_what_happened_last(server: ManagedServer) -> None:
     assert (report.listen, report.hosts, report.needs) == (("25565",), ("survival.example.org",), ("db",))
     assert report.last_wake == LastEvent(ago=3000.0, kind="login", player="Ada")
     assert report.last_stop == LastEvent(ago=0.0, kind="operator", operator="max", pause=True), "the clock was set back"
-    assert (report.awake, report.keep_asleep_reason) == ((), "a backup")
+    assert (report.awake, report.keep_asleep_reason, report.last_refusal) == ((), "a backup", None)
+
+
+def test_the_last_login_that_was_refused(server: ManagedServer) -> None:
+    stats = StatsRecorder(Status.stopped, 0.0).snapshot(30.0)
+    server.lifecycle.refused(ClientInfo("Eve", "192.0.2.1:1"), "unknown", "has never joined the server")
+    report = server_report(server.lifecycle, server.config, [], stats, LastEvents(), 30.0, 0.0)
+    assert report.last_refusal == LastEvent(ago=0.0, kind="unknown", player="Eve", detail="has never joined the server")
 
 
 def test_each_port_and_who_is_on_it(tmp_path: Path) -> None:

@@ -143,6 +143,9 @@ def _facts(server: ServerReport, clock_time: ClockTime) -> Iterator[tuple[str, .
         if event is not None:
             ago = f"{format_duration(event.ago)} ago ({clock_time(event.ago)})"
             yield label, f"{_cause(event, is_stop=is_stop)}, {ago}"
+    if (refused := server.last_refusal) is not None:
+        ago = f"{format_duration(refused.ago)} ago ({clock_time(refused.ago)})"
+        yield "Last refused", f"{refused.player or 'a player without a name'}: {refused.detail or refused.kind}, {ago}"
     if server.uptime is not None:
         yield "Up", f"for {format_duration(server.uptime)}"
     yield "Slept", f"{format_duration(server.slept)} in all"

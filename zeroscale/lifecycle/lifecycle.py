@@ -57,6 +57,7 @@ class ServerLifecycle:
         self._idle_monitor = transitions.idle_monitor
         self._shutdown = transitions.shutdown
         self._events = transitions.events
+        self._last_refusal: Refused | None = None
 
     @property
     def view(self) -> ServerSnapshot:
@@ -100,6 +101,11 @@ class ServerLifecycle:
     def last_error(self) -> tuple[str, float] | None:
         """Why the server failed last, for the operator, and when; None: it has not failed."""
         return self._record.last_error
+
+    @property
+    def last_refusal(self) -> Refused | None:
+        """The last login that a rule has refused, of those that were noted; None: there was none."""
+        return self._last_refusal
 
     def add_observer(self, changed: Callable[[ServerSnapshot], None]) -> Callable[[], None]:
         """Register `changed`, to be called with the new snapshot at every change of status.
@@ -163,6 +169,7 @@ class ServerLifecycle:
         :param detail: the same in words.
         """
         event = Refused(server=self.name, at=self._events.now, client=client, reason=reason, detail=detail)
+        self._last_refusal = event
         self._events.emit(event)
 
     def unreachable(self, reason: str) -> None:

@@ -40,6 +40,7 @@ def server_report(
     view = lifecycle.view
     status_age = now - view.since
     error = lifecycle.last_error
+    refused = lifecycle.last_refusal
     idle_check_at = lifecycle.idle_check_at
     return ServerReport(
         name=view.name,
@@ -58,6 +59,14 @@ def server_report(
         awake=tuple(lifecycle.awake_reasons),
         last_wake=_last(last_events.wake, wall_clock),
         last_stop=_last(last_events.stop, wall_clock),
+        last_refusal=None
+        if refused is None
+        else LastEvent(
+            ago=max(0.0, wall_clock - refused.at),
+            kind=refused.reason,
+            player=refused.client.name,
+            detail=refused.detail,
+        ),
         planned_stops=tuple(
             PlannedStopReport(
                 seconds=max(0.0, stop.at - wall_clock),
