@@ -1,21 +1,27 @@
-"""mkdocs.yml has all pages; the drawings are those of their script; the site needs nothing from other hosts."""
+"""mkdocs.yml has all pages; the pictures are those of their scripts; the site needs nothing from other hosts."""
 
 from __future__ import annotations
 
 import os
 import re
 import runpy
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ports import free_ports
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 SITE: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
 LOADED = re.compile(r"""<(?:script|img|iframe|source)[^>]+src=["']?(?:https?:)?//|<link[^>]+href=["']?(?:https?:)?//""")
 """What a browser fetches from another host."""
+
+SVG = "http://www.w3.org/2000/svg"
+CHARACTER = 0.61
+"""Width of a character of the pictures' fonts, as a share of their size."""
 
 
 def entries(nav: Any) -> list[str]:
@@ -39,6 +45,31 @@ def test_the_drawings_are_those_of_their_script() -> None:
     drawings: dict[str, str] = runpy.run_path(str(DOCS / "pictures" / "draw.py"))["drawings"]()
     for name, drawing in drawings.items():
         assert (DOCS / "pictures" / name).read_text() == drawing, "run docs/pictures/draw.py"
+
+
+def content(picture: str) -> tuple[list[str], str]:
+    """The icons of a picture, and its texts, without what is another number or breaks another line in each run."""
+    words = " ".join("".join(text.itertext()) for text in ElementTree.fromstring(picture).iter(f"{{{SVG}}}text"))
+    return re.findall(r'href="([^"]+)"', picture), re.sub(r"[0-9.]*[0-9]", "#", " ".join(words.split()))
+
+
+@pytest.mark.slow
+def test_the_pictures_of_a_run_are_those_of_a_run_today() -> None:
+    made = runpy.run_path(str(DOCS / "pictures" / "make.py"))["record"](*free_ports(2), seconds=4)
+    for name, picture in zip(("server-list.svg", "terminal.svg"), made, strict=True):
+        assert content((DOCS / "pictures" / name).read_text()) == content(picture), "run docs/pictures/make.py"
+
+
+def test_texts_of_the_pictures_end_within_them() -> None:
+    for path in (DOCS / "pictures").glob("*.svg"):
+        picture = ElementTree.fromstring(path.read_text())
+        size = float(picture.attrib["font-size"])
+        for text in picture.iter(f"{{{SVG}}}text"):
+            words, x = "".join(text.itertext()), float(text.attrib["x"])
+            width = CHARACTER * float(text.get("font-size", size)) * len(words)
+            left = {"middle": x - width / 2, "end": x - width}.get(text.get("text-anchor", ""), x)
+            assert left >= 0, (path.name, words)
+            assert left + width <= float(picture.attrib["width"]), (path.name, words)
 
 
 def test_the_site_needs_no_fonts_and_no_other_plugin() -> None:

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +22,16 @@ from xml.sax.saxutils import escape, quoteattr
 from zeroscale.protocols.minecraft.text_component import RGB, runs
 
 HERE = Path(__file__).parent
-LISTEN, SERVER = 25565, 25575
 DEADLINE = 60.0
+OPTIONS = ("--info", "--log-format", "plain")
 
 ENTRY = 72
 """Height of one server of the list, as in the game: an icon of 64 pixels with a border of 4."""
 
 LIST_WIDTH, TERMINAL_WIDTH = 640, 880
+COLUMNS = 100
+"""Characters of a line of the terminal, in the widest of the fonts: 0.61 of its size each."""
+
 LINE = 20
 LONGEST_WAIT = 1.5
 """Seconds between two lines of the log, at most."""
@@ -61,8 +65,9 @@ def terminal(lines: Sequence[tuple[float, str]], command: str) -> str:
         before = written
         shown.append((at, line))
     whole = at + REST
-    drawn = "".join(_line(text, index, when, whole) for index, (when, text) in enumerate(shown))
-    return _svg(TERMINAL_WIDTH, LINE * (len(shown) + 1), "A terminal with zeroscale's log", "#1d1f21", drawn)
+    rows = [(when, row) for when, text in shown for row in textwrap.wrap(text, COLUMNS, subsequent_indent="    ")]
+    drawn = "".join(_line(text, index, when, whole) for index, (when, text) in enumerate(rows))
+    return _svg(TERMINAL_WIDTH, LINE * (len(rows) + 1), "A terminal with zeroscale's log", "#1d1f21", drawn)
 
 
 def _svg(width: int, height: int, title: str, background: str, inner: str) -> str:
@@ -78,13 +83,22 @@ def _entry(name: str, status: Mapping[str, Any], top: int) -> str:
     players = status.get("players", {})
     count = f"{players.get('online', 0)}/{players.get('max', 0)}"
     icon = status.get("favicon")
-    picture = f'<image x="4" y="{top + 4}" width="64" height="64" href={quoteattr(icon)}/>\n' if icon else ""
+    place = f'x="4" y="{top + 4}" width="64" height="64"'
+    picture = f"<image {place} href={quoteattr(icon)}/>\n" if icon else _no_icon(place, top)
     right = LIST_WIDTH - 8
     return (
         f"{picture}"
         f'<text x="76" y="{top + 20}" fill="#ffffff">{escape(name)}</text>\n'
         f'<text x="{right - 24}" y="{top + 20}" fill="#aaaaaa" text-anchor="end">{count}</text>\n'
         f"{_bars(right - 16, top + 8)}{_motd(status.get('description', ''), top)}"
+    )
+
+
+def _no_icon(place: str, top: int) -> str:
+    """Return what stands for the game's own icon, which it shows for a server that sends none."""
+    return (
+        f'<rect {place} fill="#4a4a4a"/>'
+        f'<text x="36" y="{top + 48}" fill="#8c8c8c" font-size="36" text-anchor="middle">?</text>\n'
     )
 
 
@@ -133,12 +147,16 @@ def _line(text: str, index: int, when: float, whole: float) -> str:
 class Run:
     """One run of zeroscale with its demo server.
 
+    :param listen: the port of the players.
+    :param server: the port of the demo server.
+    :param seconds: how long the server may be idle; None: as long as without an option.
     :ivar lines: what it has logged, with the seconds since it started.
     """
 
-    def __init__(self, directory: str) -> None:
-        options = ["--info", "--log-format", "plain", "--idle-shutdown", "6", "--state-directory", directory]
-        words = ["demo", str(LISTEN), str(SERVER), "-a", "start_seconds=6"]
+    def __init__(self, directory: str, listen: int, server: int, seconds: int | None) -> None:
+        words, options = ["demo", str(listen), str(server)], [*OPTIONS, "--state-directory", directory]
+        if seconds is not None:
+            options += ["--idle-shutdown", str(seconds)]
         self.lines: list[tuple[float, str]] = []
         self._began = time.monotonic()
         self._process = subprocess.Popen(
@@ -168,6 +186,8 @@ class Run:
         self._process.terminate()
         self._process.wait(DEADLINE)
         self._reader.join()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
 
     def _read(self) -> None:
         assert self._process.stderr is not None
@@ -175,41 +195,42 @@ class Run:
             self.lines.append((time.monotonic() - self._began, line.rstrip()))
 
 
-def status() -> Mapping[str, Any]:
+def status(listen: int) -> Mapping[str, Any]:
     """Return the server's reply for the server list, as any client gets it."""
-    command = [sys.executable, "-m", "zeroscale.ctl.main", "ping", f"localhost:{LISTEN}", "--json"]
+    command = [sys.executable, "-m", "zeroscale.ctl.main", "ping", f"localhost:{listen}", "--json"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     reply: Mapping[str, Any] = json.loads(answer.stdout)
     return reply
 
 
-def join() -> subprocess.Popen[str]:
+def join(listen: int) -> subprocess.Popen[str]:
     """Let a player join, and return its process."""
-    command = [sys.executable, "-m", "zeroscale.ctl.main", "join", f"localhost:{LISTEN}", "--name", "Ada"]
+    command = [sys.executable, "-m", "zeroscale.ctl.main", "join", f"localhost:{listen}", "--name", "Ada"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def record() -> tuple[str, str]:
-    """Run zeroscale, and return both pictures."""
+def record(listen: int = 25565, server: int = 25575, seconds: int | None = None) -> tuple[str, str]:
+    """Run zeroscale, and return both pictures; the parameters are those of `Run`."""
     with tempfile.TemporaryDirectory() as directory:
-        run = Run(directory)
+        run = Run(directory, listen, server, seconds)
         try:
             run.wait_for("Ready")
-            with join() as first:
+            with join(listen) as first:
                 first.wait(DEADLINE)
             run.wait_for("stopped")
-            asleep = status()
-            with join() as second:
+            asleep = status(listen)
+            with join(listen) as second:
                 run.wait_for("starting", times=2)
-                starting = status()
+                starting = status(listen)
                 second.wait(DEADLINE)
-            running = status()
+            running = status(listen)
         finally:
             run.end()
     lines = [(at, re.sub(r"(?<=\()127\.0\.0\.1(:\d+)?(?=\))", "203.0.113.7", line)) for at, line in run.lines]
     end = next(index for index, (_, line) in enumerate(lines) if "stopped" in line)
     entries = [("Asleep", asleep), ("Starting", starting), ("Running", running)]
-    return server_list(entries), terminal(lines[: end + 1], f"zeroscale demo {LISTEN} {SERVER} --info")
+    command = " ".join(["zeroscale", "demo", str(listen), str(server), *OPTIONS])
+    return server_list(entries), terminal(lines[: end + 1], command)
 
 
 def main() -> None:

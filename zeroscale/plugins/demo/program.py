@@ -250,7 +250,7 @@ class DemoServer:
     def status(self, protocol: int) -> dict[str, object]:
         """Return the status for a client with this protocol number."""
         return {
-            "description": {"text": "The zeroscale demo server is \u00a7aawake\u00a7r: join, and be greeted"},
+            "description": {"text": "The zeroscale demo server\n\u00a7aAwake\u00a7r: join, and be greeted"},
             "players": {"online": self._options.players + self.players, "max": MAXIMUM_PLAYERS},
             "version": {"name": VERSION_NAME, "protocol": protocol},
         }
