@@ -177,3 +177,28 @@ def test_networks(tmp_path: Path) -> None:
     assert [str(network) for network in health_check_networks(configs(tmp_path, health_check=("::1",))[0])] == [
         "::1/128"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "on_command_line", "table"),
+    [
+        ("one", False, "servers.one.plugin_arguments"),
+        ("my.server", False, 'servers."my.server".plugin_arguments'),
+        ("one", True, None),
+    ],
+)
+def test_a_plugin_knows_the_table_of_its_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, on_command_line: bool, table: str | None
+) -> None:
+    class Asking:
+        def __init__(self, *, arguments_table: str | None) -> None:
+            made.append(arguments_table)
+
+        async def start(self) -> None: ...
+
+        async def stop(self) -> None: ...
+
+    made: list[str | None] = []
+    monkeypatch.setattr("zeroscale.proxy.factory.find_plugin", lambda _name: Asking)
+    plugin_factory(*configs(tmp_path, name=name, on_command_line=on_command_line))()
+    assert made == [table]

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from zeroscale.access_lists import AccessList, ServerLists, parse_network
+from zeroscale.config.messages import join
 from zeroscale.config.model import OVER_UDP, Config, LimitsConfig, PortConfig, ServerConfig
 from zeroscale.config.needs import longest_start
 from zeroscale.errors import ConfigError
@@ -178,6 +179,7 @@ def plugin_factory(server: ServerConfig, config: Config) -> Callable[[], PluginA
         "server_port": server.server_port,
         "state_directory": server_directory(config.state_directory, server.name),
         "environment": child_environment(server),
+        "arguments_table": None if server.on_command_line else f"{join('servers', server.name)}.plugin_arguments",
     }
     if server.protocol in ("minecraft", "http"):
         offered = {**offered, "protocol": server.protocol}

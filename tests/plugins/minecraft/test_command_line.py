@@ -116,6 +116,14 @@ def test_no_java(make: MakeCommand, directory: Path, java: Path) -> None:
     )
 
 
+def test_a_file_has_the_path_of_java_in_a_table(make: MakeCommand, directory: Path, java: Path) -> None:
+    java.unlink()
+    write_jar(directory / "server.jar", PAPER)
+    assert refusal(make(arguments_table="servers.survival.plugin_arguments")).endswith(
+        ', or give its path, java = "/path/to/bin/java", in [servers.survival.plugin_arguments]'
+    )
+
+
 @pytest.mark.parametrize("needed", [17, 21, 25])
 def test_no_java_for_a_jar_that_says_which_it_needs(
     make: MakeCommand, directory: Path, java: Path, needed: int

@@ -45,6 +45,8 @@ class CommandLine:
     :param jar: the jar to run; None: `choose_server` chooses.
     :param java: the Java program; None: that in PATH.
     :param memory: the largest heap, as in -Xmx; None: Java's own default.
+    :param arguments_table: the table of the configuration file that has the plugin's arguments; None: they are given on
+        the command line.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class CommandLine:
         jar: str | None = None,
         java: str | None = None,
         memory: str | None = None,
+        arguments_table: str | None = None,
     ) -> None:
         self._files = files
         self._directory = files.directory
@@ -64,6 +67,7 @@ class CommandLine:
         self._jar = jar
         self._java = java
         self._memory = memory
+        self._arguments_table = arguments_table
 
     def choice(self) -> ServerChoice:
         """Return what there is to start; of the operator's own command, the jar after its -jar."""
@@ -129,6 +133,8 @@ class CommandLine:
             return "and give its path in the command"
         if self.choice().script is not None:
             return "and put it first in PATH"
+        if self._arguments_table is not None:
+            return f'or give its path, java = "/path/to/bin/java", in [{self._arguments_table}]'
         return "or give its path with -a java=/path/to/bin/java"
 
     def _accepts_eula(self, environment: Mapping[str, str]) -> bool:

@@ -42,6 +42,7 @@ class Server(ProcessServer):
         server_host: str = "127.0.0.1",
         working_directory: str | Path | None = None,
         environment: ChildEnvironment | None = None,
+        arguments_table: str | None = None,
         jar: str | None = None,
         java: str | None = None,
         memory: str | None = None,
@@ -58,6 +59,7 @@ class Server(ProcessServer):
         :param server_host: the address at which the server is reached.
         :param working_directory: the server's directory, with its world and server.properties.
         :param environment: the configured environment of what is started here; None: that of zeroscale.
+        :param arguments_table: the table of the configuration file that has these arguments; None: the command line.
         :param jar: the jar to run, relative to the working directory.
         :param java: the Java program.
         :param memory: the largest heap, such as 4G (Java's -Xmx). A script's Java gets it by `JAVA_OPTIONS`. The
@@ -82,7 +84,15 @@ class Server(ProcessServer):
                 mistakes.add(f"memory={memory!r} is not a size for Java: write 4G, or 4096M")
             self._stop = mistakes.read(parse_stop, stop)
         self._console = MinecraftConsole(self._files, server_host, self._write_line)
-        self._command = CommandLine(self._files, server_port, words=words, jar=jar, java=java, memory=memory)
+        self._command = CommandLine(
+            self._files,
+            server_port,
+            words=words,
+            jar=jar,
+            java=java,
+            memory=memory,
+            arguments_table=arguments_table,
+        )
         self._port = server_port
         self._memory = memory
         self._reported: set[str] = set()
