@@ -256,7 +256,7 @@ RULES = [
     Rule(("ctl.commands.check",), ("errors", "version", "config", "proxy.service")),
     Rule(
         ("ctl.commands.systemd",),
-        ("errors", "build_info", "minecraft", "process.listeners", "system.accounts"),
+        ("errors", "build_info", "config", "minecraft", "process.listeners", "system.accounts"),
         never=REACTOR,
     ),
     Rule(

@@ -14,6 +14,7 @@ from zeroscale.config.loader import parse
 from zeroscale.ctl.config_template import (
     GIB,
     MIB,
+    OF_INIT,
     file_text,
     heap,
     manual_steps,
@@ -35,7 +36,7 @@ def found(**values: Any) -> DirectoryScan:
 
 
 def text(**values: Any) -> str:
-    return file_text(found(**values), ".")
+    return file_text(found(**values), ".", OF_INIT.format(file="zeroscale.toml"))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,9 @@ def test_a_jar() -> None:
 
 
 def test_a_script() -> None:
-    assert arguments(choice=RUN) == {"memory": "4G"}
+    assert arguments(choice=RUN) == {}, "a script sets the heap itself, or runs something else"
+    assert "# Best set -Xmx where run.sh starts Java." in text(choice=RUN)
+    assert '\n# memory = "4G"\n' in text(choice=RUN)
     assert "# run.sh is run." in text(choice=RUN)
     assert "# Which Java runs it" not in text(choice=RUN), "it has no effect on a script"
     assert arguments(choice=RUN, script_heap="-Xmx6G") == {}
@@ -165,7 +168,7 @@ ANY_TEXT = st.text(st.characters(), max_size=20)
 def test_whatever_the_names_it_is_toml(directory: str, motd: str, jar: str) -> None:
     choice = ServerChoice(jar=jar, other_jars=(motd,))
     values = found(directory=DIRECTORY / directory.replace("\0", ""), motd=motd, choice=choice)
-    [server] = tomllib.loads(file_text(values, directory))["servers"].values()
+    [server] = tomllib.loads(file_text(values, directory, ""))["servers"].values()
     assert server["plugin"] == "minecraft"
 
 

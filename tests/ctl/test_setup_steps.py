@@ -18,6 +18,7 @@ from zeroscale.ctl.setup_steps import (
     Run,
     WriteFile,
     file_of_root,
+    is_active,
     run,
     user_id,
 )
@@ -125,3 +126,12 @@ def test_a_command_that_fails_says_why() -> None:
         Run(["false"], explain=["echo", "last words"]).do()
     with pytest.raises(ConfigError, match="no-such-program is not installed"):
         Run(["no-such-program"]).do()
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_whether_a_unit_is_active(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f'#!/bin/sh\n[ "$*" = "is-active zeroscale.service" ] && exit {code}\nexit 1\n')
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert is_active("zeroscale.service") == (code == 0)

@@ -18,6 +18,7 @@ from zeroscale.ctl.unit_plan import (
     Places,
     configured_directories,
     drop_in_text,
+    enabled_units,
     install_steps,
     installed_user,
     left_behind,
@@ -96,7 +97,11 @@ def test_installing(places: Places, server: DirectoryScan) -> None:
     assert "User=max\n" in places.drop_in.read_text()
     assert (places.programs / "zeroscale").readlink() == places.prefix / "bin" / "zeroscale"
     assert (places.share / "man/man1/zeroscale.1").is_symlink()
-    table = tomllib.loads(places.config.read_text())
+    assert "adduser" not in unit and "\nDocumentation=man:zeroscale(1)\n" in unit
+    config = places.config.read_text()
+    assert "systemctl reload zeroscale" in config and f"zeroscalectl check {places.config}\n" in config
+    assert "--info" not in config and "docs/" not in config
+    table = tomllib.loads(config)
     assert table["servers"]["survival"]["working_directory"] == str(server.directory)
     assert loader.read(places.config, {}, 0).servers[0].directory == server.directory
 
@@ -273,3 +278,29 @@ def test_what_an_operator_has_added_and_servers_that_run_on_are_left_and_named(
 
 def test_the_example_units_have_the_paths_that_are_replaced(places: Places) -> None:
     assert "/usr/local/bin/" not in unit_text(places)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "is_named"),
+    [
+        ("minecraft.service", "WorkingDirectory=/srv/survival", True),
+        ("minecraft.service", "WorkingDirectory = -/srv/survival/", True),
+        ("minecraft.service", "ExecStart=/usr/bin/java -jar /srv/survival/server.jar", True),
+        ("minecraft.service", "ExecStart=/bin/sh -c \\\n 'cd /srv/survival; ./start.sh'", True),
+        ("minecraft@survival.service", "WorkingDirectory=/srv/%i", True),
+        ("minecraft@creative.service", "WorkingDirectory=/srv/%i", False),
+        ("minecraft.service", "WorkingDirectory=/srv/survival2", False),
+        ("minecraft.service", "Description=not /srv/survival\nExecStart=/bin/true", False),
+        ("zeroscale.service", "WorkingDirectory=/srv/survival", False),
+    ],
+)
+def test_an_old_unit_that_would_start_at_the_next_boot(tmp_path: Path, name: str, lines: str, is_named: bool) -> None:
+    template, at, _ = name.removesuffix(".service").partition("@")
+    (tmp_path / f"{template}{at}.service").write_text(f"[Service]\n{lines}\n")
+    directory = Path("/srv/survival")
+    assert list(enabled_units(tmp_path, [directory])) == [], "it is not enabled"
+    (tmp_path / "multi-user.target.wants").mkdir()
+    (tmp_path / "multi-user.target.wants" / name).symlink_to(tmp_path / f"{template}{at}.service")
+    (tmp_path / "multi-user.target.wants" / "gone.service").symlink_to(tmp_path / "gone.service")
+    found = list(enabled_units(tmp_path, [directory]))
+    assert [each.partition(" (")[0] for each in found] == ([f"systemctl disable {name}"] if is_named else [])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -167,21 +166,6 @@ def test_on_a_full_disk_the_file_is_truncated_without_a_copy(
     assert reports == [f"{number:050}" for number in range(40)] * 5
     assert warnings == [0, 1, 1, 1, 2]
     assert "No space left on device" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("written", "free", "last"),
-    [(b"", 0, [console.NOT_RECORDED]), (b"", 1, []), (b"bye\n", 0, ["bye"])],
-    ids=["full", "silent", "recorded"],
-)
-def test_output_that_a_full_disk_did_not_take_is_named_at_the_end(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch, written: bytes, free: int, last: list[str]
-) -> None:
-    reader.write(written)
-    with monkeypatch.context() as disk:
-        disk.setattr(os, "fstatvfs", lambda _descriptor: SimpleNamespace(f_bavail=free))
-        reader.file.finish()
-    assert list(reader.file.last_lines) == last
 
 
 def test_output_is_read_while_the_file_cannot_be_truncated(

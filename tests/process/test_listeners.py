@@ -47,6 +47,7 @@ def test_a_socket_that_receives_datagrams_is_found(host: str, by_proc: bool, mon
         assert found.user_id == os.geteuid()
         assert listeners.listeners(port) == []  # of TCP
         assert str(os.getpid()) in (listeners.describe(port, datagrams=True) or "")
+        assert listeners.processes(port, datagrams=True) == [os.getpid()] and listeners.processes(port) == []
         with socket.socket(server.family, socket.SOCK_DGRAM) as client:
             client.connect(server.getsockname())
             assert listeners.listeners(client.getsockname()[1], datagrams=True) == []  # receives from one address only

@@ -19,11 +19,9 @@ OTHER_JARS = 5
 """The most other jars that a comment names."""
 
 TEMPLATE = """\
-# zeroscale's configuration, made by 'zeroscalectl init'. Run it with
-#     zeroscale --config zeroscale.toml --info
-# and look for mistakes, after a change, with
-#     zeroscalectl check zeroscale.toml
-# docs/configuration.md describes every key. Durations are seconds, or such as "15m".
+{head}
+# The page "The configuration file" of zeroscale's documentation describes every key. Durations are seconds,
+# or such as "15m".
 
 # State is kept in /var/lib/zeroscale as root, else in ~/.local/state/zeroscale, or here:
 # state_directory = "/var/lib/zeroscale"
@@ -64,14 +62,29 @@ idle_shutdown = "15m"
 {whitelist_comment}wake = "anyone"
 """
 
+OF_INIT = """\
+# zeroscale's configuration, made by 'zeroscalectl init'. Run it with
+#     zeroscale --config {file} --info
+# and look for mistakes, after a change, with
+#     zeroscalectl check {file}"""
 
-def file_text(found: DirectoryScan, working_directory: str) -> str:
+OF_SERVICE = """\
+# The configuration of the service zeroscale, made by 'zeroscalectl systemd install'. After a change, look for mistakes
+# with
+#     zeroscalectl check {file}
+# and let the service read it again with
+#     systemctl reload zeroscale"""
+
+
+def file_text(found: DirectoryScan, working_directory: str, head: str) -> str:
     """Return the text of the file.
 
     :param working_directory: the value to write: the server's directory, relative to the file.
+    :param head: the comment at its beginning: what the file is for.
     """
     host, port = found.host or "127.0.0.1", server_port(found)
     return TEMPLATE.format(
+        head=head,
         name=server_name(found.directory),
         working_directory=quoted(working_directory),
         listen=DEFAULT_PORT,
@@ -178,8 +191,11 @@ def _plugin_arguments(found: DirectoryScan) -> Iterator[str]:
         return
     here = f"; there are {found.memory / GIB:.1f} GiB here" if found.memory is not None else ""
     yield f"# The most memory that Java may use for the world (-Xmx){here}."
-    yield f'memory = "{heap(found.memory)}"'
+    memory = f'memory = "{heap(found.memory)}"'
     if choice.script is not None:
+        yield f"# Best set -Xmx where {choice.script} starts Java. This is for scripts that start Java 9 or newer:"
+        yield f"# {memory}"
         return
+    yield memory
     yield "# Which Java runs it, if not the first one in PATH."
     yield '# java = "/usr/lib/jvm/java-21/bin/java"'

@@ -286,6 +286,15 @@ def run(words: Sequence[str]) -> str:
     return done.stdout
 
 
+def is_active(unit: str) -> bool:
+    """Return whether a unit of the system runs; one that fails and is started again and again does not."""
+    try:
+        run(["systemctl", "is-active", unit])
+    except ConfigError:
+        return False
+    return True
+
+
 def file_of_root(directory: Path) -> Path | None:
     """Return a file in a directory or below that belongs to root; None: there is none among the first ones."""
     seen = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from zeroscale.ctl import setup_steps
-from zeroscale.ctl.config_template import file_text, manual_steps
+from zeroscale.ctl.config_template import OF_SERVICE, file_text, manual_steps
 from zeroscale.ctl.directory_scan import DirectoryScan
 from zeroscale.errors import ConfigError
+from zeroscale.system.files import resolved
 
 UNIT = "zeroscale.service"
 SERVICE_USER = "zeroscale"
@@ -33,6 +35,9 @@ LAST_LINES = ("journalctl", "--unit", UNIT, "--lines", "5", "--output", "cat", "
 
 MARK = "# Written by 'zeroscalectl systemd install', which writes it anew."
 """Begins the files that are ours to change and to remove."""
+
+LARGEST_UNIT = 64 * 1024
+"""The most characters that are read of a unit of somebody else."""
 
 UNIT_HEAD = f"{MARK} For your own changes: systemctl edit {UNIT}\n"
 DROP_IN = f"""\
@@ -113,7 +118,8 @@ def install_steps(install: Install, places: Places) -> Iterator[setup_steps.Step
         yield setup_steps.CheckAccess(install.user, found.directory, "the server's directory", remedy, may="-w")
     if install.servers:
         first = install.servers[0]
-        yield setup_steps.WriteFile(places.config, file_text(first, str(first.directory)), keep=True)
+        text = file_text(first, str(first.directory), OF_SERVICE.format(file=places.config))
+        yield setup_steps.WriteFile(places.config, text, keep=True)
     yield setup_steps.WriteFile(places.unit, unit_text(places), mark=MARK)
     yield setup_steps.WriteFile(places.drop_in, drop_in_text(install), mark=MARK)
     for path, target in _links(places):
@@ -210,6 +216,39 @@ def needed_first(servers: Sequence[DirectoryScan], user: str) -> list[str]:
     directories = [found.directory for found in servers if found.directory.stat().st_uid != 0]
     roots = [(each, setup_steps.file_of_root(each)) for each in directories]
     return steps + [f"root owns {file}: chown -R {user}: {each}" for each, file in roots if file is not None]
+
+
+def enabled_units(units: Path, directories: Sequence[Path]) -> Iterator[str]:
+    """Return what to do about services of others that are started at each boot and name a server's directory, in words.
+
+    :param units: the directory of the system's units.
+    :param directories: the servers' directories, with all links resolved.
+    """
+    for name in sorted({link.name for kind in ("wants", "requires") for link in units.glob(f"*.{kind}/*.service")}):
+        template, at, instance = name.removesuffix(".service").partition("@")
+        try:
+            with (units / f"{template}{'@.service' if at else '.service'}").open(encoding="utf-8") as file:
+                text = file.read(LARGEST_UNIT)
+        except (OSError, UnicodeError):
+            continue
+        named = list(_named_paths(text.replace("%i", instance).replace("%I", instance)))
+        for directory in directories:
+            if name != UNIT and any(path.is_relative_to(directory) for path in named):
+                yield (
+                    f"systemctl disable {shlex.quote(name)} (it is enabled and names {directory}: if it starts that "
+                    "server, it would do so at the next boot)"
+                )
+                break
+
+
+def _named_paths(unit: str) -> Iterator[Path]:
+    """Return the paths that a unit works in, or names in its commands, with all links resolved."""
+    unit = re.sub(r"\\\n", " ", unit)
+    for key, value in re.findall(r"^(WorkingDirectory|ExecStart)[ \t]*=[ \t]*(.*?)[ \t]*$", unit, re.MULTILINE):
+        whole = [value.lstrip("-").strip("\"'")] if key == "WorkingDirectory" else []
+        for text in whole or re.findall(r"/[^\s\"';&|]+", value):
+            if text.startswith("/") and "\0" not in text:
+                yield resolved(Path(text))
 
 
 def unit_text(places: Places) -> str:

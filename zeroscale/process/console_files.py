@@ -40,9 +40,6 @@ KEPT_LINES = 50
 KEPT_CHARACTERS = 500
 """How many of the last lines of output are kept for messages, and how much of each: some screens of text."""
 
-NOT_RECORDED = "(not recorded: No space left on device)"
-"""What stands for the output of a server that has written none while the disk is full: its writes have failed."""
-
 LONGEST_INPUT = 4096
 """Bytes, PIPE_BUF: a line of at most this length enters a pipe whole or not at all (pipe(7))."""
 
@@ -160,8 +157,6 @@ class OutputFile:
                 pass
             if self._partial:
                 self._feed(b"\n")
-            if not self.last_lines and self._descriptor is not None and os.fstatvfs(self._descriptor).f_bavail == 0:
-                self._feed(NOT_RECORDED.encode() + b"\n")
         finally:
             self.close()
 

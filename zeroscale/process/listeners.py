@@ -31,13 +31,16 @@ def listeners(port: int, host: str | None = None, *, datagrams: bool = False) ->
     return [listener for listener in found if listener.address.is_unspecified or _is_at(listener, host)]
 
 
-def processes(port: int, host: str | None = None, *, among: Collection[int] | None = None) -> list[int]:
+def processes(
+    port: int, host: str | None = None, *, among: Collection[int] | None = None, datagrams: bool = False
+) -> list[int]:
     """Return the processes that listen on the port, except those that we may not inspect.
 
     :param host: as for `listeners`.
     :param among: look only at these processes; None: at all.
+    :param datagrams: as for `listeners`.
     """
-    found = listeners(port, host)
+    found = listeners(port, host, datagrams=datagrams)
     return procfs.holders_of_sockets({listener.inode for listener in found}, among) if found else []
 
 

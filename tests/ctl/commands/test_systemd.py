@@ -35,7 +35,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("zeroscale", "zeroscalectl"):
         (tmp_path / "opt" / "bin" / name).write_text("")
     monkeypatch.setattr(systemd, "here", lambda: places)
-    monkeypatch.setattr(listeners, "describe", lambda _port: None)
+    monkeypatch.setattr(listeners, "describe", lambda _port, datagrams: None)
+    monkeypatch.setattr(systemd, "is_active", lambda _unit: False)
     directory = tmp_path / "survival"
     directory.mkdir()
     (directory / "server.jar").write_text("")
@@ -105,25 +106,99 @@ def install(servers: Sequence[str]) -> None:
             step.do()
 
 
-@pytest.mark.parametrize("group", ["0::/system.slice/minecraft.service\n", "0::/user.slice/session-1.scope\n", None])
+def taken(monkeypatch: pytest.MonkeyPatch, proc: Path, group: str | None, port: int, *, udp: bool = False) -> None:
+    """Has process 71 of a control group listen on a port."""
+    monkeypatch.setattr(systemd, "PROC", proc)
+    monkeypatch.setattr(
+        listeners, "describe", lambda p, datagrams: "process 71 (java)" if (p, datagrams) == (port, udp) else None
+    )
+    monkeypatch.setattr(listeners, "processes", lambda _port, datagrams: [71])
+    (proc / "71").mkdir()
+    if group is not None:
+        (proc / "71" / "cgroup").write_text(group)
+
+
+@pytest.mark.parametrize(
+    ("group", "unit"),
+    [
+        ("0::/system.slice/minecraft.service\n", "minecraft.service"),
+        ("0::/system.slice/minecraft.service/java\n", "minecraft.service"),
+        ("0::/system.slice/system-mc.slice/mc@a.service\n", "mc@a.service"),
+        ("4:cpu:/\n1:name=systemd:/system.slice/minecraft.service\n", "minecraft.service"),
+        ("0::/system.slice/cron.service\n", None),
+        ("0::/system.slice/docker.service\n", None),
+        ("0::/user.slice/session-1.scope\n", None),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/mc.service\n", None),
+        (None, None),
+    ],
+)
 def test_the_port_of_another_program_is_refused_before_the_first_step(
     server: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     group: str | None,
+    unit: str | None,
 ) -> None:
-    monkeypatch.setattr(systemd, "PROC", tmp_path)
-    monkeypatch.setattr(listeners, "describe", lambda _port: "process 71 (java)")
-    monkeypatch.setattr(listeners, "processes", lambda _port: [71])
-    (tmp_path / "71").mkdir()
-    if group is not None:
-        (tmp_path / "71" / "cgroup").write_text(group)
+    taken(monkeypatch, tmp_path, group, 25565)
     assert main(["systemd", "install", "--server", str(server), "--user", "gamers", "--dry-run"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "process 71 (java) listens on port 25565: stop it " in printed.err
-    assert ("systemctl disable --now minecraft.service" in printed.err) == (group is not None and "minecraft" in group)
+    what = "stop it and disable the service that starts it first"
+    if unit is not None:
+        what = f"stop it first, for good: systemctl disable --now {unit}"
+    assert printed.err.endswith(f"process 71 (java) listens on port 25565: {what}\n")
+
+
+@pytest.mark.parametrize(("port", "udp", "shown"), [(25599, False, "port 25599"), (34197, True, "UDP port 34197")])
+@pytest.mark.parametrize("state", ["other", "active", "ours"])
+def test_the_ports_of_the_configuration_are_tested_unless_the_service_has_them(
+    server: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    port: int,
+    udp: bool,
+    shown: str,
+    state: str,
+) -> None:
+    install([str(server)])
+    (tmp_path / "zeroscale.toml").write_text(
+        f'[servers.survival]\nworking_directory = "{server}"\nlisten = 25599\nserver = 25575\n'
+        '[[servers.survival.ports]]\nlisten = "udp:34197"\nserver = 34198\n'
+    )
+    taken(
+        monkeypatch, tmp_path, f"0::/system.slice/{'zeroscale' if state == 'ours' else 'mc'}.service\n", port, udp=udp
+    )
+    monkeypatch.setattr(systemd, "is_active", lambda _unit: state == "active")
+    assert main(["systemd", "install", "--user", "gamers", "--dry-run"]) == (1 if state == "other" else 0)
+    assert (f"listens on {shown}: stop it first" in capsys.readouterr().err) == (state == "other")
+
+
+@pytest.mark.parametrize("unit", ["minecraft", "zeroscale"])
+def test_a_server_that_runs_is_refused_with_its_unit(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], unit: str
+) -> None:
+    taken(monkeypatch, tmp_path, f"0::/system.slice/{unit}.service\n", 1)
+    monkeypatch.setattr(systemd, "session_lock_holder", lambda _level: 71)
+    refused = unit != "zeroscale"
+    command = ["systemd", "install", "--server", str(server), "--user", "gamers", "--dry-run"]
+    assert main(command) == (1 if refused else 0), "zeroscale adopts a server that it has left running"
+    assert (
+        "its world open): stop it first, for good: systemctl disable --now minecraft.service" in capsys.readouterr().err
+    ) == refused
+
+
+def test_an_old_unit_that_is_enabled_is_to_be_disabled(
+    server: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "units" / "multi-user.target.wants").mkdir(parents=True)
+    (tmp_path / "units" / "mc.service").write_text(f"[Service]\nWorkingDirectory={server}\n")
+    (tmp_path / "units" / "multi-user.target.wants" / "mc.service").symlink_to(tmp_path / "units" / "mc.service")
+    assert main(["systemd", "install", "--server", str(server), "--user", "gamers", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("To do: systemctl disable mc.service (") for line in lines)
+    assert "Would run systemctl start zeroscale.service" in lines
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give the directory away")
@@ -136,13 +211,50 @@ def test_a_second_time_says_whether_anything_has_changed(
     for path in (server, *server.iterdir()):
         shutil.chown(path, "nobody")
     assert main(command) == 0
-    assert "Nothing has changed" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Nothing has changed" not in printed and "Done: run systemctl start zeroscale.service\n" in printed
+    monkeypatch.setattr(systemd, "is_active", lambda _unit: True)
     assert main(command) == 0
     printed = capsys.readouterr().out
-    assert "Nothing has changed" in printed and "systemctl restart" not in printed
+    assert "Nothing has changed.\n" in printed
+    assert "systemctl restart" not in printed and "systemctl start" not in printed
     (tmp_path / "units" / "zeroscale.service").write_text("# Written by 'zeroscalectl systemd install'.\n")
     assert main(command) == 0
     assert "until: systemctl restart zeroscale.service" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("active", "rewritten", "options", "verb"),
+    [
+        (True, False, [], "reload"),
+        (True, True, [], "restart"),
+        (False, False, [], "reload"),
+        (False, False, ["--no-start"], "start"),
+    ],
+)
+def test_what_makes_the_service_read_a_further_server(
+    server: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    active: bool,
+    rewritten: bool,
+    options: list[str],
+    verb: str,
+) -> None:
+    other = tmp_path / "creative"
+    shutil.copytree(server, other)
+    install([str(server), str(other)])
+    if rewritten:
+        (tmp_path / "units" / "zeroscale.service.d" / "10-install.conf").write_text(
+            "# Of before\n[Service]\nUser=gamers\n"
+        )
+    monkeypatch.setattr(systemd, "is_active", lambda _unit: active)
+    command = ["systemd", "install", "--server", str(server), "--server", str(other), "--user", "gamers", "--dry-run"]
+    assert main([*command, *options]) == 0
+    printed = capsys.readouterr().out
+    assert f"To do: add the server in {other} to " in printed
+    assert f"\nThen: systemctl {verb} zeroscale.service\n" in printed
 
 
 def test_a_second_server_has_to_be_added_by_hand(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.client import UsageError
-from zeroscale.ctl.config_template import file_text, manual_steps, notes
+from zeroscale.ctl.config_template import OF_INIT, file_text, manual_steps, notes
 from zeroscale.ctl.directory_scan import scan_directory
 from zeroscale.errors import ConfigError
 
@@ -58,10 +58,11 @@ def run(args: argparse.Namespace) -> int:
     for warning in found.choice.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     if args.output == STDOUT:
-        sys.stdout.write(file_text(found, str(found.directory)))
+        sys.stdout.write(file_text(found, str(found.directory), OF_INIT.format(file=FILE_NAME)))
         return exit_codes.DONE
     path = Path(args.output or found.directory / FILE_NAME).absolute()
-    write_new(path, file_text(found, "." if path.parent == found.directory else str(found.directory)))
+    directory = "." if path.parent == found.directory else str(found.directory)
+    write_new(path, file_text(found, directory, OF_INIT.format(file=FILE_NAME)))
     print(f"Written: {path}")
     for note in notes(found):
         print(f"Note: {note}")

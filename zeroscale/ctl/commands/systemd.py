@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from zeroscale.build_info import PACKAGE
+from zeroscale.config import loader
+from zeroscale.config.conflicts import port_of
 from zeroscale.ctl import exit_codes
 from zeroscale.ctl.commands.example import EXAMPLES
 from zeroscale.ctl.directory_scan import DEFAULT_PORT, DirectoryScan, scan_directory
-from zeroscale.ctl.setup_steps import Step
+from zeroscale.ctl.setup_steps import Step, WriteFile, is_active
 from zeroscale.ctl.unit_plan import (
     SERVICE_USER,
     UNIT,
     Install,
     Places,
     configured_directories,
+    enabled_units,
     install_steps,
     installed_user,
     left_behind,
@@ -36,6 +40,11 @@ from zeroscale.system.accounts import account_name
 PROC = Path("/proc")
 BOOTED = Path("/run/systemd/system")
 """Exists where systemd is the system's service manager (sd_booted(3))."""
+
+STARTS_OTHERS = frozenset({"cron", "crond", "atd", "ssh", "sshd", "docker", "containerd", "podman"})
+"""Services whose group has processes that they started for somebody: to disable them would be too much."""
+
+STOP_FIRST = "stop it and disable the service that starts it first"
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -90,27 +99,30 @@ def run_install(args: argparse.Namespace) -> int:
     asked = args.user or installed_user(places)
     owners = [account_name(each.stat().st_uid) for each in given]
     user = user_for(given, owners, asked)
-    was_installed = places.unit.exists()
-    if not was_installed:
+    active = is_active(UNIT)
+    if not active:
         _refuse_running_servers(found)
-        if not places.config.exists():
-            _refuse_taken_port(DEFAULT_PORT)
+        for port, datagrams in _listen_ports(places.config):
+            _refuse_taken_port(port, datagrams=datagrams)
     first = needed_first(found, user)
     in_new_file = () if places.config.exists() else given[:1]
     later = list(missing_in([*configured, *in_new_file], found, places.config))
-    install = Install(found, user, configured=configured, start=not (args.no_start or first))
-    changed = _carry_out(install_steps(install, places), dry_run=args.dry_run)
-    for step in (*first, *later):
+    install = Install(found, user, configured=configured, start=not (active or args.no_start or first))
+    steps = list(install_steps(install, places))
+    rewritten = any(isinstance(each, WriteFile) and each.mark and not each.is_done for each in steps)
+    changed = _carry_out(steps, dry_run=args.dry_run)
+    old = enabled_units(places.units, [*configured, *given])
+    for step in (*first, *later, *old):
         print(f"To do: {step}")
+    verb = "restart" if active and rewritten else "reload" if active or install.start else "start"
+    if first or later:
+        print(f"Then: systemctl {verb} {UNIT}")
+    elif active and rewritten:
+        print(f"It still runs as before, until: systemctl restart {UNIT}")
+    elif active and not changed:
+        print("Nothing has changed.")
     if first:
-        print(f"Then start it: systemctl {'restart' if was_installed else 'start'} {UNIT}")
         return exit_codes.DONE
-    if was_installed and not changed:
-        print("Nothing has changed, and zeroscale still runs as before.")
-    elif was_installed:
-        print(f"If it ran already, it still runs as before, until: systemctl restart {UNIT}")
-    if later:
-        print(f"Then read the file again: systemctl reload {UNIT}")
     print("Now: zeroscalectl status; journalctl --unit zeroscale --follow; zeroscalectl ping localhost")
     return exit_codes.DONE
 
@@ -136,35 +148,63 @@ def _refuse_running_servers(servers: Iterable[DirectoryScan]) -> None:
     for found in servers:
         level = ServerFiles(found.directory).level_directory
         holder = session_lock_holder(level)
-        if holder is not None:
+        if holder is not None and _unit_of(holder) != UNIT:
             process = f"process {holder}" if holder else "another process"
             raise ConfigError(
                 f"the server in {found.directory} runs ({process} has its world open): {_how_to_stop(holder)}"
             )
 
 
-def _refuse_taken_port(port: int) -> None:
+def _listen_ports(config: Path) -> Iterator[tuple[int, bool]]:
+    """Return the ports that zeroscale will listen on, and whether each is of UDP."""
+    if not config.exists():
+        yield DEFAULT_PORT, False
+        return
+    listen = (
+        each
+        for server in loader.examine(config, os.environ, os.geteuid()).config.servers
+        for port in server.all_ports
+        for each in port.listen or ()  # None: it has a mistake
+        if "interface=" not in each  # another program may have the port at another address
+    )
+    for transport, number in sorted({found for found in map(port_of, listen) if found is not None}):
+        yield number, transport == "udp"
+
+
+def _refuse_taken_port(port: int, *, datagrams: bool) -> None:
     """Refuse a port on which another program listens.
 
     :raises ConfigError: one does.
     """
-    holder = listeners.describe(port)
-    if holder is not None:
-        raise ConfigError(
-            f"{holder} listens on port {port}: {_how_to_stop(next(iter(listeners.processes(port)), None))}"
-        )
+    holder = listeners.describe(port, datagrams=datagrams)
+    process = next(iter(listeners.processes(port, datagrams=datagrams)), 0)
+    if holder is not None and _unit_of(process) != UNIT:
+        kind = "UDP port" if datagrams else "port"
+        raise ConfigError(f"{holder} listens on {kind} {port}: {_how_to_stop(process)}")
 
 
-def _how_to_stop(process_id: int | None) -> str:
-    """Return what to do about a process that is to make room, in words."""
+def _how_to_stop(process_id: int) -> str:
+    """Return what to do about a process that is to make room, in words.
+
+    :param process_id: 0: it is not known.
+    """
+    unit = _unit_of(process_id)
+    if unit is None or re.split("[@.]", unit)[0] in STARTS_OTHERS:
+        return STOP_FIRST
+    return f"stop it first, for good: systemctl disable --now {shlex.quote(unit)}"
+
+
+def _unit_of(process_id: int) -> str | None:
+    """Return the service of the system that a process belongs to; None: not known, or none."""
     try:
-        group = (PROC / str(process_id) / "cgroup").read_text("utf-8", "replace")
+        groups = (PROC / str(process_id) / "cgroup").read_text("utf-8", "replace")
     except OSError:
-        group = ""
-    unit = re.search(r"/([^/\s]+\.service)$", group, re.MULTILINE)
-    if unit is None:
-        return "stop it and disable the service that starts it first"
-    return f"stop it first, for good: systemctl disable --now {unit[1]}"
+        return None
+    # Below user.slice are the sessions of users, and their own services, which the system's manager does not know.
+    found = re.search(
+        r"^(?:0:|\d+:name=systemd):/(?!user\.slice/)(?:[^/\n]+\.slice/)*([^/\n]+\.service)(?:/|$)", groups, re.M
+    )
+    return found[1] if found else None
 
 
 def here() -> Places:
