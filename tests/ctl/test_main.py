@@ -177,7 +177,7 @@ plugin_arguments.start_seconds = 1
                 assert code == 0 and "idle_shutdown" in output
                 file.write_text(file.read_text().replace("idle_shutdown", "idle_shutdwon"))
                 code, output = ask("reload")
-                assert code == 1 and 'did you mean "idle_shutdown"?' in output
+                assert code == 2 and 'did you mean "idle_shutdown"?' in output
                 assert ask("sleep", "demo")[0] == 0
                 watcher.wait_for("demo (demo): stopped")
                 assert ask("sleep")[0] == 1

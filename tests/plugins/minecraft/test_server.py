@@ -450,7 +450,10 @@ async def test_memory_reaches_the_java_of_run_sh(
 @pytest.mark.peers("java")
 @pytest.mark.parametrize("name", ["fabric", "fabric_renamed", "quilt", "forge_1.12", "itzg_fabric", "vanilla"])
 async def test_java_is_given_the_launcher(tmp_path: Path, state: Path, name: str) -> None:
-    server = real(DIRECTORIES[name].make(tmp_path / "modded"), state)
+    java = tmp_path / "java"  # whose version is not known, so that it is started, too old as it may be
+    java.write_text('#!/bin/sh\nexec java "$@"\n')
+    java.chmod(0o755)
+    server = real(DIRECTORIES[name].make(tmp_path / "modded"), state, java=str(java))
     output = listen(server)
     await server.start()
     manifest = DIRECTORIES[name].jars[server.command()[2]]["manifest"]
