@@ -149,5 +149,16 @@ class Machine:
 
     def _command(self, commands: str, directory: str, user: str) -> list[str]:
         variables = {**ENVIRONMENT, "HOME": "/root" if user == "root" else f"/home/{user}"}
-        shell = ["env", "-i", *map("=".join, variables.items()), "bash", "-e", "-o", "pipefail", "-c", commands]
+        shell = [
+            "env",
+            "--default-signal=INT",
+            "-i",
+            *map("=".join, variables.items()),
+            "bash",
+            "-e",
+            "-o",
+            "pipefail",
+            "-c",
+            commands,
+        ]
         return [*self._enter, f"--wdns={directory}", "runuser", "-u", user, "--", *shell]
