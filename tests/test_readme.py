@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from demo_java import demo_java
 from jars import write_jar
 from machine import Machine
 from pages import block
@@ -121,23 +120,10 @@ def form(lines: Sequence[str]) -> list[str]:
     return [re.sub(r"[0-9]+", "0", re.sub(r"0\.[0-9] second ", "0.0 seconds ", line)) for line in lines]
 
 
-JAVA = """\
-#!/bin/bash
-# The demo server, which ends when "stop" is written to its console; and the version that `java -version` prints.
-[ "$1" != -version ] || { echo 'openjdk version "25.0.1"' >&2; exit; }
-while [ "$1" != --port ] && [ $# -gt 0 ]; do shift; done
-export PYTHONPATH='%s'
-%s -P -m zeroscale.plugins.demo.program --port "${2:-25575}" --start-seconds 0.2 &
-while read -r line && [ "$line" != stop ]; do :; done
-kill $!
-wait
-"""
-
-
 @pytest.fixture
 def minecraft(machine: Machine) -> Machine:
     """A machine with a Minecraft server in /srv/survival, and the demo server in the place of Java."""
-    machine.write("/usr/local/bin/java", JAVA % (os.environ.get("PYTHONPATH", ""), sys.executable), 0o755)
+    machine.write("/usr/local/bin/java", demo_java(), 0o755)
     machine.run("mkdir -p /srv/survival /opt/jdk-21/bin && ln -s /usr/local/bin/java /opt/jdk-21/bin/java")
     machine.write("/srv/survival/eula.txt", "eula=true\n")
     machine.write("/srv/survival/server.properties", "server-port=25565\n")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from demo_java import demo_java
 from machine import Machine
 from pages import block
 from processes import Program
@@ -21,18 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.peers("nsenter", "unshare")]
 CONFIG = "/etc/zeroscale.toml"
 START = f"zeroscale --config {CONFIG} --state-directory /var/lib/zeroscale --info"
 
-JAVA = f"""\
-#!/bin/bash
-# The demo server, which ends when "stop" is written to its console.
-export PYTHONPATH={Path(zeroscale.__file__).parents[1]}
-while [ "$1" != --port ] && [ $# -gt 0 ]; do shift; done
-{sys.executable} -P -m zeroscale.plugins.demo.program --port "${{2:-25575}}" --start-seconds 0.1 &
-while read -r line && [ "$line" != stop ]; do :; done
-kill $!
-wait
-"""
-LIMBO = JAVA.partition("--start-seconds")[0].replace("\n/", "\nexec /") + "--start-seconds 0.1\n"
-"""The same without a console."""
+JAVA = demo_java()
+LIMBO = demo_java(console=False)
 
 SYSTEMCTL = """\
 #!/bin/bash

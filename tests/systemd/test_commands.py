@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from demo_java import demo_java
 from pages import block
 
 from systemd import test_nspawn
@@ -24,15 +25,7 @@ PYTHON = "/usr/bin/python3"
 
 pytestmark = [pytest.mark.nspawn, pytest.mark.peers("systemd-nspawn", "tmux", PYTHON)]
 
-JAVA = """\
-#!/bin/bash
-# The demo server, which ends when "stop" is written to its console.
-while [ "$1" != --port ] && [ $# -gt 0 ]; do shift; done
-/opt/zeroscale/bin/python -P -m zeroscale.plugins.demo.program --port "${2:-25565}" --start-seconds 0.5 &
-while read -r line && [ "$line" != stop ]; do :; done
-kill $!
-wait
-"""
+JAVA = demo_java("/opt/zeroscale/bin/python", None, 0.5)
 OLD_SERVICE = "[Service]\nExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
 UNIT = "[Unit]\nAfter=multi-user.target dbus.socket\n[Service]\nType=exec\nExecStart=/bin/bash /opt/results/reader.sh\n"
 
