@@ -18,7 +18,6 @@ from zeroscale.errors import ConfigError
 LONGEST_COMMAND = 600.0
 """Seconds after which a command has failed; stopping a large server may take minutes."""
 
-
 MOST_FILES = 200_000
 """The most files that are looked at; a large world has some ten thousand."""
 

@@ -29,7 +29,6 @@ from zeroscale.system.files import resolved
 MARK = "ZEROSCALE_SERVER"
 """The environment variable that every server of ours gets; its value is the path of the server's lock."""
 
-
 LOCK = "alive"
 """The name of the lock in the server's state directory."""
 
